@@ -18,6 +18,7 @@ from ._options import (
     Confidence,
     DensityUnit,
     Dynamics,
+    ErrorsFile,
     Fields,
     FitOutput,
     Images,
@@ -161,6 +162,14 @@ def evaluate(
         ),
     ] = None,
     density_unit: DensityUnit = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            help="Potentials: also print errors by this entry of the structures' info, such as "
+            "config_type, or by file."
+        ),
+    ] = None,
+    errors: ErrorsFile = None,
     max_bytes: Annotated[
         int | None,
         typer.Option(help="Limit in bytes for the memory that the model file needs."),

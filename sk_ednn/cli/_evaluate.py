@@ -12,6 +12,7 @@ from . import _densities, _runs
 from ._files import check_array_file, check_readable
 from ._inputs import load_model, read_fields, read_targets
 from ._inspect import printable
+from ._paths import check_paths
 from ._picture_names import are_pictures
 from ._predict import require_model_of_fields
 from ._structure_names import are_structures
@@ -34,9 +35,11 @@ def run(options) -> dict[str, Any]:
 def _errors(options) -> dict[str, Any]:
     check_readable(options.model)
     if are_pictures(options.fields):
+        _check_options(options)
         return _of_pictures(options)
     structures = are_structures(options.fields)
     densities = _densities.are_densities(options.fields)
+    _check_options(options)
     if not (structures or densities):
         check_array_file(options.fields)
     if densities and options.targets is None:
@@ -66,10 +69,12 @@ def _errors(options) -> dict[str, Any]:
 def show(result) -> None:
     """Print the errors."""
     if "spreads" in result:  # of a potential
-        from ._potentials import show_errors
+        from ._potentials import show_errors, show_groups
 
         part = f"{result['structures']} structures"
         show_errors({part: result["errors"]}, {part: result["spreads"]})
+        if "groups" in result:
+            show_groups(result["groups"])
         if "largest" in result:
             typer.echo(f"largest error of an energy: {result['largest']}")
         if "novelty" in result:
@@ -80,6 +85,8 @@ def show(result) -> None:
                 f"{unlike:,} of {n_atoms:,} atoms are unlike those of the fit (novelty above 1); "
                 f"the largest novelty is {largest:.3g}"
             )
+        if "written" in result:
+            typer.echo(f"errors of each structure written to {result['written']}")
         return
     unit = f" {printable(result['unit'])}" if result["unit"] else ""
     several = isinstance(result["errors"], list)
@@ -94,6 +101,19 @@ def show(result) -> None:
             typer.echo(f"{which}{name}: {value:.4g}{unit}")
         if spread > 0:
             typer.echo(f"{which}spread of the totals, the error of their mean: {spread:.4g}{unit}")
+
+
+def _check_options(options, *, of_potential=True) -> None:
+    """Raise if options of potentials are given for other models or data."""
+    from ._potentials import check_errors
+
+    check_errors(options.errors)
+    check_paths(options)
+    for name in ("group", "errors"):
+        if getattr(options, name) is not None and not (
+            of_potential and are_structures(options.fields)
+        ):
+            raise ValueError(f"--{name} is for potentials and structures of atoms. Leave it out.")
 
 
 def _of_pictures(options):
@@ -130,14 +150,23 @@ def _of_structures(model, read, options):
             "totals."
         )
     if not hasattr(model, "errors"):
+        _check_options(options, of_potential=False)
         energies = energies_of(read.structures)[0] if y is None else y
         return _of_totals(model, read.structures, energies, options)
-    from ..atoms._potential_data import labelled
-    from ..atoms._potential_errors import spreads
+    from ..atoms._potential_errors import averages, spreads
+    from ..atoms._structure_errors import measured, write_structure_errors
+    from ..atoms._structure_groups import groups_of
+    from ._potentials import groups_as_dict
 
-    data = labelled(read.structures, y, names=model.labels)
-    errors = model.errors(read.structures, y)
-    result: dict[str, Any] = {"errors": errors, "spreads": spreads(data)}
+    groups = None
+    if options.group is not None:
+        groups = groups_of(read.structures, read.places, options.group)
+    part = measured(model, read.structures, y, places=read.places)
+    model.warn_if_far(read.structures)
+    errors = averages(part.errors)
+    result: dict[str, Any] = {"errors": errors, "spreads": spreads(part.data)}
+    if groups is not None:
+        result["groups"] = groups_as_dict(part, groups, options.group)
     if getattr(model, "novelty_", None) is not None:
         novelty = np.concatenate(model.novelty(read.structures))
         result["novelty"] = {
@@ -146,9 +175,15 @@ def _of_structures(model, read, options):
             "largest": float(novelty.max()),
         }
     if "energy_mae" in errors:
-        off = np.abs(model.predict(read.structures) - data.energies) / data.structures.sizes
+        off = np.abs(part.errors.energies)
         worst = int(np.nanargmax(off))
-        result["largest"] = f"{1e3 * off[worst]:.4g} meV/atom, {read.places[worst]}"
+        result["largest"] = f"{off[worst]:.4g} meV/atom, {read.places[worst]}"
+    if options.errors is not None:
+        write_structure_errors(
+            options.errors, {"evaluated": part}, None if groups is None else {"evaluated": groups},
+            options.group or "group",
+        )  # fmt: skip
+        result["written"] = str(options.errors)
     return result
 
 

@@ -59,6 +59,18 @@ Remainder = Annotated[
 ChannelAxis = Annotated[
     int | None, typer.Option(help="Axis of the channels of one field; -1 for the last axis.")
 ]
+Group = Annotated[
+    str | None,
+    typer.Option(
+        help="Potentials: entry of the structures' info that names their group, such as "
+        "config_type, or file for the files. Groups are held out as a whole, and errors are "
+        "printed for each."
+    ),
+]
+ErrorsFile = Annotated[
+    Path | None,
+    typer.Option(help="Potentials: .csv file for the errors of each structure."),
+]
 Jobs = Annotated[int | None, typer.Option(help="Number of workers; -1 for all cores.")]
 
 
@@ -146,6 +158,7 @@ class Measurement:
         float,
         typer.Option(min=0.0, max=0.9, help="Share of the systems held out to measure the error."),
     ] = 0.2
+    group: Group = None
     seed: Annotated[int, typer.Option(min=0, help="Seed of random numbers.")] = 0
     jobs: Jobs = None
 
@@ -312,6 +325,7 @@ class FitOutput:
     report: Annotated[Path | None, typer.Option(help="Also write an .html report on the fit.")] = (
         None
     )
+    errors: ErrorsFile = None
 
 
 @dataclass

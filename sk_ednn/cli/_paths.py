@@ -31,6 +31,7 @@ READ = {
 WRITTEN = {
     "output": "--output",
     "report": "--report",
+    "errors": "--errors",
     "save_config": "--save-config",
     "checkpoint": "--checkpoint",
 }

@@ -23,11 +23,13 @@ _OF_IMAGES = ("spacing", "width", "plane", "adjust", "forces", "focus", "context
               "remainder", "baseline")  # fmt: skip
 # Options of potentials.
 _OF_ATOMS = ("cutoff", "averages", "repulsion", "max_seconds", "members", "labels", "start",
-             "clock")  # fmt: skip
+             "clock", "group", "errors")  # fmt: skip
 # Those that a fitted potential decides.
 _OF_NETWORK = ("model", "cutoff", "averages", "repulsion")
 # Share of the structures for early stopping.
 _VALIDATION = 0.1
+# Groups whose errors are printed.
+_GROUPS = 12
 _NEEDED = ("torch", "skorch", "vesin", "sphericart")
 
 
@@ -70,7 +72,14 @@ def check(ctx, options) -> None:
             f"--{fixed[0]} is decided by the potential of --start {options.start}. Leave it out, "
             "or fit a new potential."
         )
+    check_errors(options.errors)
     _labels(options)
+
+
+def check_errors(path) -> None:
+    """Raise if the name of the table of errors does not end in .csv."""
+    if path is not None and path.suffix.lower() != ".csv":
+        raise ValueError(f"--errors must end in .csv, got {path}.")
 
 
 def wants(ctx, options, read) -> bool:
@@ -118,7 +127,10 @@ def run(ctx, options, read, say) -> dict[str, Any]:
         The output of ``--json``.
     """
     from ..atoms._potential_committee import checkpoint_of
+    from ..atoms._potential_errors import averages
+    from ..atoms._potential_errors import spreads as spreads_of
     from ..atoms._potential_verdict import next_step, verdict_of
+    from ..atoms._structure_errors import measured
     from ..structures._files import naming
 
     if options.unit not in (None, "eV"):
@@ -128,20 +140,15 @@ def run(ctx, options, read, say) -> dict[str, Any]:
         )
     replaced = may_replace("--output", options.output, options.force)
     potential = _potential(options)
-    import numpy as np
-
-    order = np.random.default_rng(options.seed).permutation(len(read.structures))
-    test, train = np.split(order, [round(options.test_fraction * len(order))])
-    parts = {"train": np.sort(train), "test": np.sort(test)}
-    taken = {
-        which: [read.structures[k] for k in some] for which, some in parts.items() if len(some)
-    }
-    say(_split_line(len(train), len(test)))
-    places = [read.places[k] for k in parts["train"]]
-    if len(test):
+    groups = None if options.group is None else _groups(read, options.group)
+    parts = _split(len(read.structures), groups, options)
+    taken = {which: [read.structures[k] for k in some] for which, some in parts.items()}
+    of_parts = {which: [read.places[k] for k in some] for which, some in parts.items()}
+    say(_split_line(parts, groups, options.group))
+    places = of_parts["train"]
+    if "test" in parts:
         # Before the training, which an error would cost.
-        test_places = [read.places[k] for k in parts["test"]]
-        _check_test(taken["test"], test_places, potential.labels)
+        _check_test(taken["test"], of_parts["test"], potential.labels)
     _runs.log_stage(options, "fit")
     start, start_of_processor = time.perf_counter(), time.process_time()
     with _placed_warnings(places):
@@ -152,7 +159,7 @@ def run(ctx, options, read, say) -> dict[str, Any]:
             naming(places),
             _runs.kept_clock(options, bounded),
         ):
-            potential.fit(taken["train"])
+            potential.fit(taken["train"], groups=None if groups is None else groups[parts["train"]])
             if options.recorder is not None:
                 options.recorder.finishing()
     seconds = time.perf_counter() - start
@@ -165,8 +172,12 @@ def run(ctx, options, read, say) -> dict[str, Any]:
         kept = interrupts.keep(done, "Keep the network as it is?", options)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # printed before
-        errors = {which: potential.errors(some) for which, some in taken.items()}
-    spreads = {which: spreads_of(potential, some) for which, some in taken.items()}
+        known = {
+            which: measured(potential, some, places=of_parts[which])
+            for which, some in taken.items()
+        }
+    errors = {which: averages(part.errors) for which, part in known.items()}
+    spreads = {which: spreads_of(part.data) for which, part in known.items()}
     result: dict[str, Any] = {
         "model": potential.model,
         "strategy": "PotentialTrainer",
@@ -187,10 +198,13 @@ def run(ctx, options, read, say) -> dict[str, Any]:
     )
     step = next_step(errors, result["verdict"]["over_spread"], n_members=potential.n_members)
     result |= {} if step is None else {"next": step}
+    by_part = None if groups is None else {which: groups[some] for which, some in parts.items()}
+    if by_part is not None:
+        result["groups"] = groups_as_dict(known[judged], by_part[judged], options.group)
     _runs.forget(options, potential, potential.trainer)
     _runs.log_stage(options, "measure")
-    _write(ctx, options, potential, taken, result)
-    _write_predictions(options, potential, taken)
+    _write(ctx, options, potential, taken, known, by_part, result)
+    _write_predictions(options, known)
     _runs.keep_results(options, result, stopped=kept)
     result["replaced"] = replaced
     return result
@@ -200,6 +214,8 @@ def show(result) -> None:
     """Print the result of `run`."""
     parts = [which for which in ("train", "test") if which in result]
     show_errors({which: result[which] for which in parts}, result["spreads"])
+    if "groups" in result:
+        show_groups(result["groups"])
     typer.echo(f"verdict: {result['verdict']['words']}")
     if "next" in result:
         typer.echo(f"next: {result['next']}")
@@ -208,14 +224,40 @@ def show(result) -> None:
         f"{result['seconds']:.3g} s, {result['processor_seconds']:.3g} s of the processor",
         result,
     )
+    if "written" in result:
+        typer.echo(f"errors of each structure written to {result['written']}")
 
 
-def spreads_of(potential, structures) -> dict[str, float]:
-    """Return the root mean square errors of the composition alone."""
-    from ..atoms._potential_data import labelled
-    from ..atoms._potential_errors import spreads
+def groups_as_dict(part, groups, key) -> dict[str, Any]:
+    """Return the errors of groups of structures, in the form of ``--json``.
 
-    return spreads(labelled(structures, None, None, None, getattr(potential, "labels", None)))
+    Parameters
+    ----------
+    part : Measured
+    groups : ndarray of str
+    key : str
+        The option ``--group``.
+    """
+    rows = [{"name": name, "structures": n, **errors} for name, n, errors in part.by_group(groups)]
+    return {"by": key, "errors": rows}
+
+
+def show_groups(groups) -> None:
+    """Print the mean errors of groups of structures, the largest first."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    kinds = {"energy_mae": "meV/atom", "force_mae": "meV/Å", "stress_mae": "GPa"}
+    rows = groups["errors"]
+    kinds = {kind: unit for kind, unit in kinds.items() if any(kind in row for row in rows)}
+    table = Table(escape(f"mean errors by {groups['by']}"), "structures", *kinds.values())
+    for row in rows[:_GROUPS]:
+        numbers = [f"{row[kind]:.4g}" if kind in row else "" for kind in kinds]
+        table.add_row(escape(row["name"]), f"{row['structures']:,}", *numbers)
+    Console().print(table)
+    if len(rows) > _GROUPS:
+        typer.echo(f"the first {_GROUPS} of {len(rows):,} groups")
 
 
 def show_errors(errors, spreads) -> None:
@@ -226,7 +268,7 @@ def show_errors(errors, spreads) -> None:
     errors : dict of str to dict
         Errors by part of the data.
     spreads : dict of str to dict
-        Results of `spreads_of` by part of the data.
+        Results of `spreads` in `_potential_errors` by part of the data.
     """
     from rich.console import Console
     from rich.table import Table
@@ -247,13 +289,41 @@ def show_errors(errors, spreads) -> None:
 # --- parts ------------------------------------------------------------------------------------
 
 
-def _split_line(n_train, n_test) -> str:
+def _groups(read, key):
+    from ..atoms._structure_groups import groups_of
+
+    return groups_of(read.structures, read.places, key)
+
+
+def _split(n, groups, options) -> dict:
+    """Return the sorted indices of "train", and of "test" if structures are held out."""
+    import numpy as np
+
+    rng = np.random.default_rng(options.seed)
+    if groups is None:
+        order = rng.permutation(n)
+        test, train = np.split(order, [round(options.test_fraction * n)])
+        train, test = np.sort(train), np.sort(test)
+    else:
+        from ..atoms._structure_groups import split_by_groups
+
+        train, test = split_by_groups(groups, options.test_fraction, rng)
+    return {"train": train} | ({"test": test} if len(test) else {})
+
+
+def _split_line(parts, groups, key) -> str:
+    n_train, n_test = (len(parts.get(which, ())) for which in ("train", "test"))
     if not n_test:
         return f"{n_train} structures, all of them to learn from"
-    return (
+    text = (
         f"{n_train + n_test} structures: {n_train} to learn from, {n_test} held out for the rows "
         "'test' of the table (--test-fraction 0 learns from all)"
     )
+    if groups is None:
+        return text
+    names = sorted(set(groups[parts["test"]].tolist()))
+    shown = ", ".join(names[:_GROUPS]) + (", ..." if len(names) > _GROUPS else "")
+    return f"{text}; whole groups by {key}: {shown}"
 
 
 def _given(ctx, name) -> bool:
@@ -378,21 +448,17 @@ def _check_test(structures, places, labels) -> None:
             warnings.warn(f"Structures held out for testing: {note}", DataWarning, stacklevel=2)
 
 
-def _write_predictions(options, potential, taken) -> None:
+def _write_predictions(options, known) -> None:
     """Write energies of the structures that are labelled with them."""
-    if options.recorder is None:
-        return
-    from ..atoms._potential_data import labelled
-
-    rows = {}
-    for which, structures in taken.items():
-        true = labelled(structures, None, None, None, potential.labels).energies
-        sizes = [len(each) for each in structures]
-        rows[which] = true, potential.predict(structures), sizes
-    _runs.write_predictions(options, rows)
+    rows = {
+        which: (part.data.energies, part.predicted.energies, part.data.structures.sizes)
+        for which, part in known.items()
+    }
+    places = {which: part.data.places for which, part in known.items()}
+    _runs.write_predictions(options, rows, places)
 
 
-def _write(ctx, options, potential, taken, result) -> None:
+def _write(ctx, options, potential, taken, known, groups, result) -> None:
     from .. import files as model_files
     from . import _config
 
@@ -406,9 +472,20 @@ def _write(ctx, options, potential, taken, result) -> None:
     result["sha256"] = model_files.save(potential, options.output, unit="eV", about=about)
     if options.report is not None:
         from ..report import potential_report
+        from ..report._potentials import HELD_BACK, TRAINING
 
         about = about_fit(ctx, options, result, result["seconds"])
-        page = potential_report(potential, taken["train"], test=taken.get("test"), about=about)
+        names = {"train": TRAINING, "test": HELD_BACK}
+        page = potential_report(
+            potential, taken["train"], test=taken.get("test"), about=about,
+            names={names[which]: part.data.places for which, part in known.items()},
+            groups=None if groups is None else {names[k]: each for k, each in groups.items()},
+        )  # fmt: skip
         page.save(options.report)
         result["report"] = str(options.report)
+    if options.errors is not None:
+        from ..atoms._structure_errors import write_structure_errors
+
+        write_structure_errors(options.errors, known, groups, options.group or "group")
+        result["written"] = str(options.errors)
     _config.write(ctx, options.save_config)

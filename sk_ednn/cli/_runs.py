@@ -252,7 +252,7 @@ def keep_results(options, result, names=("output", "report"), stopped=None) -> N
         recorder.finish(result, state="stopped", message=stopped)
 
 
-def write_predictions(options, rows) -> None:
+def write_predictions(options, rows, places=None) -> None:
     """Write ``predictions.csv``: predictions for systems with known totals.
 
     Parameters
@@ -260,6 +260,8 @@ def write_predictions(options, rows) -> None:
     options : namespace
     rows : dict of str to (true, predicted, sizes)
         By the part of the data; arrays of shape (n_samples,) or (n_samples, n_outputs).
+    places : dict of str to sequence of str, default=None
+        File and index of each structure, by the part.
     """
     if options.recorder is None:
         return
@@ -273,11 +275,14 @@ def write_predictions(options, rows) -> None:
     ends = [""] if n_outputs == 1 else [f"_{k}" for k in range(n_outputs)]
     with replacing(options.recorder.path("predictions.csv"), "w", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
+        titles = [f"{w}{end}" for end in ends for w in ("true", "predicted")]
         table.writerow(
-            ["part", "index", "size", *(f"{w}{end}" for end in ends for w in ("true", "predicted"))]
+            ["part", "index", "size", *titles, *([] if places is None else ["structure"])]
         )
         for part, (true, predicted, sizes) in rows.items():
             true, predicted = (np.reshape(each, (len(each), -1)) for each in (true, predicted))
             for k, size in enumerate(sizes):
                 pairs = zip(true[k].tolist(), predicted[k].tolist(), strict=True)
-                table.writerow([part, k, int(size), *(repr(v) for pair in pairs for v in pair)])
+                place = [] if places is None else [places[part][k]]
+                numbers = [repr(v) for pair in pairs for v in pair]
+                table.writerow([part, k, int(size), *numbers, *place])

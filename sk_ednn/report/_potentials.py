@@ -9,8 +9,9 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..atoms._potential_committee import members_of
-from ..atoms._potential_data import labelled
-from ..atoms._potential_errors import GPA, averages, differences
+from ..atoms._potential_errors import GPA, averages, spreads, table_of
+from ..atoms._potential_verdict import next_step, verdict_of
+from ..atoms._structure_errors import Measured, measured
 from ..structures._elements import symbol
 from . import _figures, _numbers, _page, _sections
 from ._page import Value, number
@@ -19,17 +20,19 @@ from ._svg import drawing, require_matplotlib
 
 TRAINING, HELD_BACK = _sections.TRAINING, _sections.HELD_BACK
 # Rows of tables, and points of a figure.
-_WORST, _COMPOSITIONS, _POINTS = 10, 20, 20_000
+_WORST, _GROUPS, _STRUCTURES, _POINTS = 10, 20, 1_000, 20_000
 _KINDS = (("energy", "energies", "meV/atom"), ("force", "forces", "meV/Å"),
           ("stress", "stresses", "GPa"))  # fmt: skip
 
 
-def potential_report(potential, structures, *, test=None, title=None, about=None):
+def potential_report(
+    potential, structures, *, test=None, title=None, about=None, names=None, groups=None
+):
     """Report on one page how a potential was fitted and how accurate it is.
 
     The page contains the labels that were read, the errors of energies, forces and stresses in
-    meV/atom, meV/Å and GPa, their parity, errors by composition, the structures with the largest
-    errors, and the curve of the training.
+    meV/atom, meV/Å and GPa, a verdict, their parity, errors by composition, by number of atoms and
+    by group, those of each structure that was held out, and the curve of the training.
 
     Parameters
     ----------
@@ -42,6 +45,11 @@ def potential_report(potential, structures, *, test=None, title=None, about=None
     title : str, default=None
     about : dict of str to str, default=None
         Further rows of the page, by name.
+    names : dict of str to sequence of str, default=None
+        Name of each structure of the parts "training" and "held back", such as its file and index
+        there. None for those of files that are read, or the index.
+    groups : dict of str to sequence, default=None
+        Kind or origin of each structure of these parts, by which errors are shown, too.
 
     Returns
     -------
@@ -56,19 +64,36 @@ def potential_report(potential, structures, *, test=None, title=None, about=None
     require_matplotlib()
     check_is_fitted(potential)
     given = {TRAINING: structures} | ({} if test is None else {HELD_BACK: test})
-    parts = {which: _Part(potential, some) for which, some in given.items()}
+    parts = {
+        which: measured(potential, some, places=(names or {}).get(which))
+        for which, some in given.items()
+    }
     shown_as = HELD_BACK if HELD_BACK in parts else TRAINING
+    shown = parts[shown_as]
+    of_parts = {which: spreads(part.data) for which, part in parts.items()}
     numbers: dict[str, Any] = {
         "errors": {which: averages(part.errors) for which, part in parts.items()},
         "labels": {which: part.data.labels for which, part in parts.items()},
         "versions": _numbers.versions(),
     }
-    numbers["by composition"] = parts[shown_as].by_composition()
-    numbers["largest"] = parts[shown_as].largest()
+    numbers["verdict"] = verdict_of(
+        numbers["errors"][shown_as], of_parts[shown_as], len(shown.data.places),
+        held_back=shown_as == HELD_BACK,
+    )  # fmt: skip
+    numbers["by composition"] = _rows_by(shown, shown.formulas())
+    numbers["by number of atoms"] = _rows_by(shown, shown.data.structures.sizes)
+    if groups is not None:
+        numbers["by group"] = _rows_by(shown, groups[shown_as])
+    numbers["structures"] = _rows_of(shown)
     with drawing():
         sections = [
             _page.section("Data", _data(parts)),
-            _page.section("Errors", *_errors(numbers["errors"]), _parity(parts)),
+            _page.section(
+                "Errors",
+                *_verdict(numbers, potential),
+                *_errors(numbers["errors"], of_parts),
+                _parity(parts),
+            ),
             _page.section("Where it errs", *_where(numbers, shown_as)),
             *_page.sections("Training", _training(potential.history_)),
             _page.section("Model", _model(potential)),
@@ -80,10 +105,15 @@ def potential_report(potential, structures, *, test=None, title=None, about=None
         for kind, names, unit in _KINDS
         if f"{kind}_mae" in errors
     )
-    where = "held back" if shown_as == HELD_BACK else "trained on"
+    lead = f"On {n:,} structures held back it errs in the mean: {summary}."
+    if shown_as == TRAINING:
+        lead = (
+            "Its errors were not measured, because no structures were held back. On the "
+            f"{n:,} structures that it learned from it errs in the mean: {summary}."
+        )
     html = _page.page(
         title or f"A potential fitted to {len(parts[TRAINING].data.places):,} structures",
-        f"On {n:,} structures {where} it errs in the mean: {summary}.",
+        lead,
         [
             (f"{names}, {shown_as}", number(errors[f"{kind}_mae"], unit, 3))
             for kind, names, unit in _KINDS
@@ -96,73 +126,42 @@ def potential_report(potential, structures, *, test=None, title=None, about=None
     return FitReport(numbers, html)
 
 
-class _Part:
-    """Structures of one part of the data, and the errors of the potential on them."""
+def _rows_by(part: Measured, groups) -> list[tuple]:
+    """Return rows (group, structures, meV/atom, meV/Å, GPa), largest errors of energies first."""
+    return [
+        (group, n, *(errors.get(f"{kind}_mae", np.nan) for kind, _, _ in _KINDS))
+        for group, n, errors in part.by_group(groups)
+    ]
 
-    def __init__(self, potential, structures):
-        self.data = labelled(structures, names=potential.labels)
-        self.predicted, self.errors = differences(potential.potential_, self.data)
 
-    def pairs(self, kind):
-        """Return true and predicted values that are known, flat."""
-        data, predicted, sizes = self.data, self.predicted, self.data.structures.sizes
-        if kind == "energy":
-            true, estimates = data.energies / sizes, predicted.energies / sizes
-        elif kind == "force":
-            true, estimates = data.forces.ravel(), predicted.forces
-        else:
-            true, estimates = GPA * data.stress.ravel(), predicted.stress
-        if estimates is None:
-            return np.zeros(0), np.zeros(0)
-        estimates = np.ravel(estimates) * (GPA if kind == "stress" else 1.0)
-        both = ~np.isnan(true) & ~np.isnan(estimates)
-        return true[both], estimates[both]
-
-    def formulas(self):
-        """Return the composition of each structure, such as SiAu2."""
-        formulas = []
-        for structure in self.data.structures:
-            numbers, counts = np.unique(structure.numbers, return_counts=True)
-            divisor = np.gcd.reduce(counts)
-            formulas.append("".join(
-                symbol(int(z)) + (str(n) if n > 1 else "")
-                for z, n in zip(numbers, counts // divisor, strict=True)
-            ))  # fmt: skip
-        return np.array(formulas)
-
-    def force_errors(self):
-        """Return the mean absolute error of the forces of each structure, NaN where not known."""
-        sums = np.abs(self.errors.forces).mean(axis=1)
-        return np.add.reduceat(sums, self.data.structures.offsets[:-1]) / (
-            self.data.structures.sizes
+def _rows_of(part: Measured) -> list[tuple]:
+    """Return rows (place, atoms, meV/atom, meV/Å, GPa), largest errors of energies first."""
+    columns = part.by_structure()
+    order = np.argsort(-np.nan_to_num(np.abs(columns["energy"])), kind="stable").tolist()
+    sizes = part.data.structures.sizes
+    return [
+        (
+            part.data.places[k], int(sizes[k]),
+            *(float(columns[name][k]) for name in ("energy", "force_mae", "stress_mae")),
         )
-
-    def by_composition(self):
-        """Return rows (composition, structures, meV/atom, meV/Å), largest errors first."""
-        formulas, forces = self.formulas(), self.force_errors()
-        rows = []
-        for formula in np.unique(formulas):
-            of_formula = formulas == formula
-            energies = np.abs(self.errors.energies[of_formula])
-            rows.append(
-                (str(formula), int(of_formula.sum()), _mean(energies), _mean(forces[of_formula]))
-            )
-        return sorted(rows, key=lambda row: -np.nan_to_num(row[2]))[:_COMPOSITIONS]
-
-    def largest(self):
-        """Return rows (place, atoms, meV/atom, meV/Å) of the structures with the largest errors."""
-        off, forces = np.abs(self.errors.energies), self.force_errors()
-        order = np.argsort(-np.nan_to_num(off), kind="stable")[:_WORST]
-        sizes = self.data.structures.sizes
-        return [
-            (self.data.places[k], int(sizes[k]), float(self.errors.energies[k]), float(forces[k]))
-            for k in order
-        ]
+        for k in order
+    ]  # fmt: skip
 
 
-def _mean(values):
-    finite = values[~np.isnan(values)]
-    return float(finite.mean()) if finite.size else float("nan")
+def _pairs(part: Measured, kind):
+    """Return true and predicted values that are known, flat."""
+    data, predicted, sizes = part.data, part.predicted, part.data.structures.sizes
+    if kind == "energy":
+        true, estimates = data.energies / sizes, predicted.energies / sizes
+    elif kind == "force":
+        true, estimates = data.forces.ravel(), predicted.forces
+    else:
+        true, estimates = GPA * data.stress.ravel(), predicted.stress
+    if estimates is None:
+        return np.zeros(0), np.zeros(0)
+    estimates = np.ravel(estimates) * (GPA if kind == "stress" else 1.0)
+    both = ~np.isnan(true) & ~np.isnan(estimates)
+    return true[both], estimates[both]
 
 
 # --- sections ---------------------------------------------------------------------------------
@@ -184,23 +183,34 @@ def _data(parts):
     return _page.table(rows, ["", *parts])
 
 
-def _errors(errors):
-    rows = []
-    for which, of_part in errors.items():
-        for kind, names, unit in _KINDS:
-            if f"{kind}_mae" in of_part:
-                median = of_part.get(f"{kind}_median", float("nan"))
-                rows.append([
-                    f"{names}, {which} ({unit})", Value(of_part[f"{kind}_mae"]), Value(median),
-                    Value(of_part[f"{kind}_rmse"]),
-                ])  # fmt: skip
-    yield _page.table(rows, ["", "mean absolute", "median", "root mean square"])
+def _verdict(numbers, potential):
+    verdict = numbers["verdict"]
+    words = verdict["words"]
+    yield _page.element("p", f"{words[0].upper()}{words[1:]}")
+    names = {TRAINING: "train", HELD_BACK: "test"}
+    errors = {names[which]: of_part for which, of_part in numbers["errors"].items()}
+    step = next_step(errors, verdict["over_spread"], n_members=potential.n_members)
+    if step is not None:
+        yield _page.note(f"{step[0].upper()}{step[1:]}.")
+
+
+def _errors(errors, of_parts):
+    _, *rows = table_of(errors, of_parts)
+    rows = [
+        [title, *(Value(np.nan if value is None else value) for value in values)]
+        for title, *values in rows
+    ]
+    yield _page.table(
+        rows, ["", "mean absolute", "median", "root mean square", "spread"],
+        caption="Forces and stresses by component; the spread is the error of the composition "
+        "alone, with forces and stresses of zero",
+    )  # fmt: skip
 
 
 def _parity(parts):
     figures = []
     for kind, names, _ in _KINDS:
-        pairs = {which: part.pairs(kind) for which, part in parts.items()}
+        pairs = {which: _pairs(part, kind) for which, part in parts.items()}
         if any(len(true) for true, _ in pairs.values()):
             figures.append(_page.figure(_drawn_parity(pairs, names, kind), f"parity-{kind}"))
     return _page.figures(*figures)
@@ -232,20 +242,31 @@ def _drawn_parity(pairs, names, kind):
 
 
 def _where(numbers, which):
-    rows = [
-        [formula, f"{n:,}", Value(energy), Value(force)]
-        for formula, n, energy, force in numbers["by composition"]
-    ]
+    units = [unit for _, _, unit in _KINDS]
+    for name in ("composition", "number of atoms", "group"):
+        groups = numbers.get(f"by {name}", ())
+        if len(groups) > 1 or (name == "composition" and groups):
+            rows = [[str(group), f"{n:,}", *map(Value, values)] for group, n, *values in groups]
+            yield _page.table(
+                rows[:_GROUPS], [name, "structures", *units],
+                caption=f"Mean absolute errors by {name}, {which}: of the structures' energies, "
+                f"and of all components of forces and stresses{_cut(rows, _GROUPS)}",
+            )  # fmt: skip
+    rows = [[place, f"{n:,}", *map(Value, values)] for place, n, *values in numbers["structures"]]
+    header = ["structure", "atoms", *units]
     yield _page.table(
-        rows, ["composition", "structures", "meV/atom", "meV/Å"],
-        caption=f"Mean absolute errors by composition, {which}",
+        rows[:_WORST], header,
+        caption=f"Largest errors of energies, {which}: predicted minus true energy, and the mean "
+        "of the components of forces and stresses",
     )  # fmt: skip
-    rows = [[place, f"{n:,}", Value(energy), Value(force)] for place, n, energy, force in
-            numbers["largest"]]  # fmt: skip
-    yield _page.table(
-        rows, ["structure", "atoms", "meV/atom", "meV/Å"],
-        caption=f"Largest errors of energies, {which}; signed, with the mean of the forces",
-    )  # fmt: skip
+    if len(rows) > _WORST:
+        summary = _page.element("summary", f"All structures, {which}{_cut(rows, _STRUCTURES)}")
+        table = _page.table(rows[:_STRUCTURES], header)
+        yield _page.element("details", None, summary, table)
+
+
+def _cut(rows, most) -> str:
+    return f"; the first {most:,} of {len(rows):,}" if len(rows) > most else ""
 
 
 def _training(history):

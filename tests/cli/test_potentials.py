@@ -1,5 +1,6 @@
 """Potentials on the command line: fit, evaluate, predict, relax, md."""
 
+import csv
 import json
 import re
 import signal
@@ -16,6 +17,7 @@ from ase.build import bulk
 
 from sk_ednn.atoms import EDNNPotential
 from sk_ednn.files import load
+from sk_ednn.structures._files import read_with_places
 from tests._labelled import labelled_atoms
 
 FAST = "--epochs 2 --cutoff 4 --json"
@@ -77,6 +79,51 @@ def test_without_held_out_structures_nothing_is_measured(go):
     assert "20 structures, all of them to learn from" in result.stderr
     assert "verdict: not measured, because no structures were held back." in result.stdout
     assert "next: evaluate other structures" in result.stdout
+
+
+def test_structures_are_named_by_the_file_and_have_their_errors(go, files):
+    line = f"fit train.extxyz {FAST} -o p.ednn --report p.html --errors e.csv"
+    assert json.loads(go(line).stdout)["written"] == "e.csv"
+    with (files / "e.csv").open(encoding="utf-8") as table:
+        rows = list(csv.DictReader(table))
+    places = [place for _, place in read_with_places("train.extxyz")]
+    order = np.random.default_rng(0).permutation(20)
+    for part, indices in (("test", order[:4]), ("train", order[4:])):
+        of_part = [row["structure"] for row in rows if row["part"] == part]
+        assert of_part == [places[k] for k in np.sort(indices)]
+    page = (files / "p.html").read_text(encoding="utf-8")
+    assert all(places[k] in page for k in order[:4])
+    go("evaluate p.ednn train.extxyz --errors f.csv")
+    with (files / "f.csv").open(encoding="utf-8") as table:
+        later = {row["structure"]: row for row in csv.DictReader(table)}
+    assert list(later) == places
+    name = "forces, mean (meV/Å)"
+    for row in rows:
+        assert float(later[row["structure"]][name]) == pytest.approx(float(row[name]), rel=1e-4)
+
+
+def test_groups_are_held_out_together_and_have_their_errors(go, files):
+    atoms = labelled_atoms(20)
+    for k, each in enumerate(atoms):
+        each.info["phase"] = f"phase {k % 5}"
+    io.write(files / "phases.extxyz", atoms)
+    line = "fit phases.extxyz --epochs 1 --cutoff 4 --group phase --errors g.csv --force"
+    result = go(f"{line} --report g.html -o g.ednn")
+    (held,) = re.findall(r"whole groups by phase: (phase \d)\n", result.stderr)
+    assert "mean errors by phase" in result.stdout and held in result.stdout
+    with (files / "g.csv").open(encoding="utf-8") as table:
+        rows = list(csv.DictReader(table))
+    assert {row["phase"] for row in rows if row["part"] == "test"} == {held}
+    assert held not in {row["phase"] for row in rows if row["part"] == "train"}
+    page = (files / "g.html").read_text(encoding="utf-8")
+    assert f">{held}</th>" in page or "by group" not in page  # a single group has no table
+    result = json.loads(go("evaluate g.ednn phases.extxyz --group phase --json").stdout)["groups"]
+    assert result["by"] == "phase" and len(result["errors"]) == 5
+    one = next(row for row in result["errors"] if row["name"] == held)
+    some = [each for each in atoms if each.info["phase"] == held]
+    assert one["force_mae"] == pytest.approx(load(files / "g.ednn").errors(some)["force_mae"])
+    shown = go("evaluate g.ednn phases.extxyz --group phase").stdout
+    assert "mean errors by phase" in shown and "phase 3" in shown
 
 
 def test_images_and_energies_alone_go_the_other_way(go, files):
@@ -329,6 +376,13 @@ def test_frames_outlive_ctrl_c(go, files, monkeypatch):
         ("fit train.extxyz --start p.ednn --repulsion", "--repulsion is decided by the potential"),
         ("fit train.extxyz --start p.ednn --model spectrum", "--model is decided by the potential"),
         ("fit train.extxyz --epochs 1 --unit J", "--unit J: potentials learn energies in eV"),
+        ("fit train.extxyz --epochs 1 --group kind", "20 of 20 structures have no 'kind', the fir"),
+        ("fit train.extxyz --epochs 1 --group file", "all 20 structures are of one, 'train.extxyz"),
+        ("fit train.extxyz --epochs 1 --errors e.txt", "--errors must end in .csv, got e.txt"),
+        ("fit train.extxyz --images --group file", "--group is for potentials"),
+        ("fit small.npz --group file", "--group is for structures of atoms"),
+        ("evaluate model.ednn small.npz --errors e.csv", "--errors is for potentials"),
+        ("evaluate p.ednn train.extxyz --errors train.extxyz", "--errors must end in .csv"),
         ("fit small.npz --repulsion", "--repulsion is for structures of atoms"),
         ("fit train.extxyz --images --repulsion", "--repulsion is for potentials"),
         ("evaluate model.ednn train.extxyz", "was fitted to arrays of fields"),
@@ -372,6 +426,10 @@ def test_members_are_averaged_recorded_and_continued(go, files, tmp_path):
     assert result["epochs"] == 4
     potential = load(files / "two.ednn")
     assert potential.predict("test.extxyz", return_std=True)[1].min() > 0
+    (table,) = folder.glob("*/predictions.csv")
+    with table.open(encoding="utf-8") as file:
+        structures = [row["structure"] for row in csv.DictReader(file)]
+    assert sorted(structures) == sorted(place for _, place in read_with_places("train.extxyz"))
     (metrics,) = folder.glob("*/metrics.jsonl")
     lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
     rows = [line for line in lines if "progress" in line]

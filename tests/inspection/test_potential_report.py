@@ -10,7 +10,7 @@ pytest.importorskip("ase")
 
 from sk_ednn.atoms import EDNNPotential
 from sk_ednn.report import fit_report, potential_report
-from tests._labelled import labelled_atoms
+from tests._labelled import labelled_atoms, with_labels
 
 SMALL = {"n_radial": 3, "l_max": 2, "channels": 4, "partners": 2, "hidden": (8,)}
 
@@ -29,14 +29,18 @@ def test_numbers_are_those_of_the_potential(fitted):
     assert report.numbers["errors"]["held back"] == pytest.approx(potential.errors(test))
     energies = np.array([atoms.get_potential_energy() for atoms in test])
     off = 1e3 * (potential.predict(test) - energies) / 4
-    largest = report.numbers["largest"]
+    largest = report.numbers["structures"]
     worst = int(np.abs(off).argmax())
     assert largest[0][0] == f"structure {worst}"
     assert largest[0][2] == pytest.approx(off[worst])
     rows = report.numbers["by composition"]
     assert sum(n for _, n, *_ in rows) == 5
-    total = sum(n * energy for _, n, energy, _ in rows) / 5
+    total = sum(n * energy for _, n, energy, *_ in rows) / 5
     assert total == pytest.approx(potential.errors(test)["energy_mae"])
+    assert report.numbers["verdict"]["words"].startswith("on 5 structures held back: ")
+    assert report.numbers["verdict"]["words"][3:40] in report.html and "overfitting" not in str(
+        rows
+    )
     for words in ("meV/atom", "GPa", "parity-force", "Errors", "&lt;me&gt;", "epochs"):
         assert words in report.html
 
@@ -59,3 +63,47 @@ def test_energies_alone_make_a_page(fitted):
         "energy_mae", "energy_median", "energy_rmse"
     }  # fmt: skip
     assert "parity-force" not in report.html
+
+
+def test_means_of_all_structures_are_those_of_the_headline(fitted):
+    potential, train, _ = fitted
+    # Of one composition and of different sizes, so that means by atom and by structure differ.
+    mixed = labelled_atoms(3, seed=4, n_atoms=3) + labelled_atoms(3, seed=5, n_atoms=6)
+    for atoms in mixed:
+        atoms.numbers = [14] * len(atoms)
+        with_labels(atoms)
+    report = potential_report(potential, train, test=mixed)
+    ((name, n, energy, force, stress),) = report.numbers["by composition"]
+    assert (name, n) == ("Si", 6)
+    errors = potential.errors(mixed)
+    expected = [errors[f"{kind}_mae"] for kind in ("energy", "force", "stress")]
+    assert [energy, force, stress] == pytest.approx(expected)
+    by_size = report.numbers["by number of atoms"]
+    assert sorted((size, n) for size, n, *_ in by_size) == [(3, 3), (6, 3)]
+    forces = {size: value for size, _, _, value, _ in by_size}
+    assert force == pytest.approx((forces[3] * 9 + forces[6] * 18) / 27)
+    assert "by number of atoms" in report.html
+
+
+def test_structures_are_named_and_grouped_as_the_caller_does(fitted):
+    potential, train, test = fitted
+    names = {"held back": [f"data.extxyz, structure {k}" for k in (118, 3, 5, 7, 9)]}
+    groups = {"held back": ["melt", "slab", "melt", "<slab>", "melt"]}
+    numbers = (report := potential_report(
+        potential, train, test=test, names=names, groups=groups
+    )).numbers  # fmt: skip
+    assert {place for place, *_ in numbers["structures"]} == set(names["held back"])
+    assert "structure 118" in report.html and "&lt;slab&gt;" in report.html
+    melt = next(row for row in numbers["by group"] if row[0] == "melt")
+    errors = potential.errors([test[k] for k in (0, 2, 4)])
+    expected = [errors[f"{kind}_mae"] for kind in ("energy", "force", "stress")]
+    assert melt[1] == 3 and list(melt[2:]) == pytest.approx(expected)
+    with pytest.raises(ValueError, match="one for each of 5; got 2"):
+        potential_report(potential, train, test=test, names={"held back": ["a", "b"]})
+
+
+def test_a_page_without_held_back_structures_does_not_judge(fitted):
+    potential, train, _ = fitted
+    html = potential_report(potential, train).html
+    assert "Its errors were not measured" in html and "Not measured, because no" in html
+    assert "is good" not in html

@@ -1,0 +1,153 @@
+"""Errors of a potential by structure, and by groups of structures."""
+
+from __future__ import annotations
+
+import csv
+from typing import NamedTuple
+
+import numpy as np
+
+from .._utils.writing import replacing
+from ..structures._elements import symbol
+from ..structures._files import naming
+from ._potential_data import LabelledStructures, labelled
+from ._potential_errors import Errors, averages, differences
+from ._potentials import Prediction, check_species
+
+_COLUMNS = {
+    "energy": "energy, predicted minus true (meV/atom)", "force_mae": "forces, mean (meV/Å)",
+    "force_rmse": "forces, rmse (meV/Å)", "stress_mae": "stress, mean (GPa)",
+}  # fmt: skip
+
+
+class Measured(NamedTuple):
+    """Labelled structures, and the predictions and errors of a potential for them.
+
+    Attributes
+    ----------
+    data : LabelledStructures
+    predicted : Prediction
+    errors : Errors
+    """
+
+    data: LabelledStructures
+    predicted: Prediction
+    errors: Errors
+
+    def of(self, chosen) -> dict[str, float]:
+        """Return the errors of some structures, as `averages` in `_potential_errors`.
+
+        Parameters
+        ----------
+        chosen : ndarray of bool of shape (n_structures,)
+        """
+        atoms = chosen[self.data.structures.owners]
+        energies, forces, stress = self.errors
+        return averages(Errors(energies[chosen], forces[atoms], stress[chosen]))
+
+    def by_group(self, groups) -> list[tuple]:
+        """Return the errors of groups of structures, the largest errors of energies first.
+
+        Parameters
+        ----------
+        groups : array-like of shape (n_structures,)
+
+        Returns
+        -------
+        list of (group, number of structures, dict of errors)
+        """
+        groups = np.asarray(groups)
+        rows = []
+        for group in np.unique(groups):
+            chosen = groups == group
+            rows.append((group.item(), int(chosen.sum()), self.of(chosen)))
+        return sorted(rows, key=lambda row: -row[2].get("energy_mae", 0.0))
+
+    def by_structure(self) -> dict[str, np.ndarray]:
+        """Return errors of each structure, NaN where a label is not known.
+
+        Returns
+        -------
+        dict of str to ndarray of shape (n_structures,)
+            ``energy``, predicted minus true, in meV/atom; ``force_mae`` and ``force_rmse`` over
+            components, in meV/Å; ``stress_mae`` in GPa.
+        """
+        # One structure is a group; its means are those of `averages`.
+        known = ~np.isnan(self.errors.forces)
+        sizes = np.where(known, np.abs(self.errors.forces), 0.0)
+        owners, n = self.data.structures.owners, len(self.data.structures)
+        with np.errstate(invalid="ignore"):
+            counts = np.bincount(owners, known.sum(axis=1), n)
+            mae = np.bincount(owners, sizes.sum(axis=1), n) / counts
+            rmse = np.sqrt(np.bincount(owners, (sizes**2).sum(axis=1), n) / counts)
+            is_known = ~np.isnan(self.errors.stress)
+            stress = np.where(is_known, np.abs(self.errors.stress), 0.0).sum(axis=1)
+            stress = stress / is_known.sum(axis=1)
+        return {
+            "energy": self.errors.energies, "force_mae": mae, "force_rmse": rmse,
+            "stress_mae": stress,
+        }  # fmt: skip
+
+    def formulas(self) -> np.ndarray:
+        """Return the composition of each structure, such as SiAu2."""
+        formulas = []
+        for structure in self.data.structures:
+            numbers, counts = np.unique(structure.numbers, return_counts=True)
+            divisor = np.gcd.reduce(counts)
+            formulas.append("".join(
+                symbol(int(z)) + (str(n) if n > 1 else "")
+                for z, n in zip(numbers, counts // divisor, strict=True)
+            ))  # fmt: skip
+        return np.array(formulas)
+
+
+def measured(potential, structures, y=None, *, places=None) -> Measured:
+    """Predict labelled structures, and compare.
+
+    Parameters
+    ----------
+    potential : EDNNPotential
+    structures, y
+        As in `EDNNPotential.fit`.
+    places : sequence of str, default=None
+        Name of each structure; None for those of the files that are read, or its index.
+    """
+    with naming(places):
+        data = labelled(structures, y, names=potential.labels)
+    if places is not None:
+        if len(places) != len(data.places):
+            raise ValueError(
+                f"Names of structures must be one for each of {len(data.places)}; got "
+                f"{len(places)}."
+            )
+        data.places[:] = list(places)
+    check_species(potential.species_, data.structures, data.places)
+    return Measured(data, *differences(potential.potential_, data))
+
+
+def write_structure_errors(path, parts, groups=None, key="group") -> None:
+    """Write the errors of each structure as CSV.
+
+    Parameters
+    ----------
+    path : Path
+    parts : dict of str to Measured
+    groups : dict of str to sequence, default=None
+        The group of each structure, by part.
+    key : str
+        Name of the column of groups.
+    """
+    with replacing(path, "w", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        more = [] if groups is None else [key]
+        table.writerow(["part", "structure", *more, "composition", "atoms", *_COLUMNS.values()])
+        for which, part in parts.items():
+            columns = part.by_structure()
+            formulas, sizes = part.formulas(), part.data.structures.sizes
+            for k, place in enumerate(part.data.places):
+                group = [] if groups is None else [groups[which][k]]
+                numbers = [columns[name][k] for name in _COLUMNS]
+                table.writerow([
+                    which, place, *group, formulas[k], int(sizes[k]),
+                    *("" if np.isnan(value) else repr(float(value)) for value in numbers),
+                ])  # fmt: skip
