@@ -1,9 +1,33 @@
-"""Expand names of files, folders and patterns into lists of files."""
+"""Expand names of files, folders and patterns into lists of files, and reject what is no file."""
 
 from __future__ import annotations
 
 import glob
+import os
+import stat
 from pathlib import Path
+
+from .writing import kind_of
+
+
+def require_plain(path) -> None:
+    """Raise if a path is a pipe, socket or device, on which reading may never end.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Raises
+    ------
+    OSError
+        Not for files and folders, nor if nothing is there, which opening it reports.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(f"{os.fspath(path)} is {kind_of(mode)}. Expected the name of a file.")
 
 
 def files_of(name: str) -> list[tuple[str, str | None]]:

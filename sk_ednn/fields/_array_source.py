@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .._utils.file_names import require_plain
 from .._utils.hashing import digest
 from .._utils.masks import unmasked
 from .._utils.optional import is_from
@@ -66,6 +67,7 @@ class ArraySource:
 
     def __init__(self, array, spacing=None, *, missing_chunks="error", follow_links=False):
         if isinstance(array, (str, Path)):
+            require_plain(array)
             array = np.load(array, mmap_mode="r", allow_pickle=False)
         if missing_chunks not in ("error", "fill"):
             raise ValueError(f"missing_chunks must be 'error' or 'fill', got {missing_chunks!r}.")

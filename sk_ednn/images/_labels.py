@@ -14,6 +14,7 @@ from ._tables import (
     number_of,
     picture_finder,
     read_table,
+    require_one,
     thousands,
 )
 
@@ -164,6 +165,7 @@ def _found(header, wanted, where) -> int:
     lower = _lower(header)
     for name in wanted:
         if name in lower:
+            require_one(lower, name, where)
             return lower.index(name)
     raise TableError(f"{where}: no column {' or '.join(wanted)}; there are {', '.join(header)}.")
 

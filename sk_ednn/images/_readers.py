@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._utils.file_names import files_of
+from .._utils.file_names import files_of, require_plain
 from ._arrays import as_picture, open_arrays
 from ._checks import PictureError
 from ._picture import Picture, for_each
@@ -143,10 +143,12 @@ class _Opener:
         if Path(path).is_dir():
             return [open_zarr(path, name, self.missing_chunks)]
         try:
+            require_plain(path)
             with open(path, "rb") as file:
                 head = file.read(8)
         except OSError as error:
-            raise PictureError(f"{name}: the file cannot be opened ({error.strerror}).") from error
+            why = error.strerror or error
+            raise PictureError(f"{name}: the file cannot be opened ({why}).") from error
         if not head:
             raise PictureError(f"{name}: the file is empty.")
         if head[:4] in _TIFF:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .._utils.file_names import require_plain
 from .._utils.masks import unknown_as_nan
 from .._utils.thousands import may_be_thousands
 from .._utils.wording import with_article
@@ -194,6 +195,10 @@ def _of_mapping(table):
 
 def read_table(path, where) -> tuple[list[str], list[_Row]]:
     """Return the header (made up if there is none) and the rows of a table."""
+    try:
+        require_plain(path)
+    except OSError as error:
+        raise TableError(f"{where}: the table cannot be opened ({error}).") from error
     if Path(path).suffix.lower() in _SHEETS:
         cells = read_sheet(path)
     elif Path(path).suffix.lower() in _OTHER_SHEETS:
@@ -318,6 +323,7 @@ def _total_columns(header, rows, name_column, columns, where) -> list[int]:
         for name in wanted:
             if name not in header:
                 raise TableError(f"{where}: no column {name!r}; there are {', '.join(header)}.")
+            require_one(header, name, where)
         return [header.index(name) for name in wanted]
     numeric = [
         j
@@ -346,6 +352,14 @@ def _total_columns(header, rows, name_column, columns, where) -> list[int]:
             "in Python."
         )
     return numeric
+
+
+def require_one(header, name, where) -> None:
+    """Raise if several columns have a name."""
+    if header.count(name) > 1:
+        raise TableError(
+            f"{where}: {header.count(name)} columns are called {name!r}. Rename all but one."
+        )
 
 
 def _is_running_number(name, rows, j) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .._utils.file_names import files_of
+from .._utils.file_names import files_of, require_plain
 from .._utils.masks import require_unmasked
 from .._utils.optional import needing
 
@@ -227,6 +227,7 @@ def _read(file, index, unit) -> list[Density]:
     if index is not None:
         raise ValueError(f"{file}@{index}: name the file alone; each file of a grid is read whole.")
     path = Path(file)
+    require_plain(path)
     try:
         if path.suffix.lower() in _CUBES:
             return [_cube(path, unit)]

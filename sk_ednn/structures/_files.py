@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from itertools import takewhile
 from os import PathLike, fspath
 
-from .._utils.file_names import files_of
+from .._utils.file_names import files_of, require_plain
 from .._utils.optional import needing
 from ._deepmd import is_deepmd, read_deepmd
 
@@ -170,6 +170,7 @@ def _frames(file, index):
     """Return an iterator over structures, and whether they have one atom per line from line 1."""
     if is_deepmd(file):
         return read_deepmd(file), False
+    require_plain(file)
     from ase.io import iread
     from ase.io.formats import filetype, string2index
 

@@ -60,3 +60,16 @@ def test_what_is_wrong_names_table_and_line(reader, text, why, tmp_path):
     with pytest.raises(TableError, match=why) as caught:
         reader(PICTURES, written(tmp_path, text))
     assert str(caught.value).startswith("labels.csv")
+
+
+@pytest.mark.parametrize(
+    ("reader", "text"),
+    [
+        (read_dots, "file,x,y,X\na,5,5,6\n"),
+        (read_boxes, "file,x,y,width,height,count,count\na,2,2,9,9,1,2\n"),
+        (read_boxes, "file,top,left,bottom,right,count,top\na,2,2,9,9,1,3\n"),
+    ],
+)
+def test_a_name_of_two_columns_names_neither(reader, text, tmp_path):
+    with pytest.raises(TableError, match="2 columns are called"):
+        reader(PICTURES, written(tmp_path, text))

@@ -85,6 +85,12 @@ def test_the_first_sheet_with_cells_is_read(tmp_path):
     np.testing.assert_array_equal(found.totals, [5, 7, 9, 11])
 
 
+def test_a_name_of_two_columns_names_neither(tmp_path):
+    text = "file,n,n\n" + "".join(f"dish {k},{k},{k + 1}\n" for k in range(1, 5))
+    with pytest.raises(TableError, match="2 columns are called 'n'"):
+        matched(tmp_path, text, columns="n")
+
+
 @pytest.mark.parametrize("name", ["id", "No.", "", "#", "Index"])
 def test_a_column_that_numbers_the_rows_is_no_total(name, tmp_path):
     text = f"{name},file\n" + "".join(f"{k},dish {k}\n" for k in range(1, 5))
