@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from ..structures._write import write_structures
 ENSEMBLES = ("nve", "nvt", "npt")
 # Time constants of the thermostat and the barostat, in fs.
 _THERMOSTAT, _BAROSTAT = 100.0, 1000.0
+_ROUND_OFF_OF_LOGM = r"logm result may be inaccurate, approximate err = \S+e-(09|[1-9]\d)"
 
 
 class Relaxed(NamedTuple):
@@ -28,12 +30,18 @@ class Relaxed(NamedTuple):
     largest_force : float, in eV/Å
     steps : int
     converged : bool
+    cell : list of float or None
+        Three lengths in Å and three angles in degrees; None without three lattice vectors.
+    stress : list of float or None, in GPa
+        What remains: xx, yy, zz, yz, xz, xy, positive under tension; None if it is not predicted.
     """
 
     energy: float
     largest_force: float
     steps: int
     converged: bool
+    cell: list[float] | None
+    stress: list[float] | None
 
 
 def calculator_of(model):
@@ -63,7 +71,8 @@ def relax(structure, calculator, *, fmax=0.05, steps=500, cell=False, trajectory
     structure : ase.Atoms
     calculator : Calculator
     fmax : float, default=0.05, in eV/Å
-        Stop when all forces are smaller.
+        Stop when all forces are smaller and, if the cell is relaxed, volume times stress divided
+        by the number of atoms, in eV.
     steps : int, default=500
         Maximum number of steps.
     cell : bool, default=False
@@ -78,9 +87,24 @@ def relax(structure, calculator, *, fmax=0.05, steps=500, cell=False, trajectory
 
         moved = FrechetCellFilter(structure, mask=periodic_strains(structure))
     optimizer = BFGS(moved, logfile=None, trajectory=trajectory)
-    converged = bool(optimizer.run(fmax=fmax, steps=steps))
+    with warnings.catch_warnings():
+        # The logarithm of the strain, whose errors of round-off say nothing.
+        warnings.filterwarnings("ignore", _ROUND_OFF_OF_LOGM, RuntimeWarning)
+        converged = bool(optimizer.run(fmax=fmax, steps=steps))
     largest = float(np.linalg.norm(structure.get_forces(), axis=1).max())
-    return Relaxed(structure.get_potential_energy(), largest, optimizer.nsteps, converged)
+    return Relaxed(
+        structure.get_potential_energy(), largest, optimizer.nsteps, converged,
+        structure.cell.cellpar().tolist() if structure.cell.rank == 3 else None,
+        _stress_of(structure),
+    )  # fmt: skip
+
+
+def _stress_of(structure) -> list[float] | None:
+    if "stress" not in structure.calc.implemented_properties:
+        return None
+    if structure.cell.rank < 3 or not structure.pbc.any():
+        return None
+    return (structure.get_stress() / units.GPa).tolist()
 
 
 def periodic_strains(structure) -> list[int]:
@@ -206,7 +230,7 @@ class _Normal:
         return self._rng.standard_normal(size)
 
 
-def write_predicted(path, structures, predicted, offsets) -> None:
+def write_predicted(path, structures, predicted, *, std=None, novelty=None) -> None:
     """Write structures with predicted energies, forces and stresses.
 
     Parameters
@@ -216,20 +240,30 @@ def write_predicted(path, structures, predicted, offsets) -> None:
     structures : sequence of ase.Atoms
     predicted : named tuple
         ``energies``, ``forces`` or None, and ``stress`` or None, of all structures.
-    offsets : ndarray of int
-        Index of the first atom of each structure.
+    std : the same, default=None
+        Standard deviations, written as ``energy_std`` and ``forces_std``.
+    novelty : sequence of ndarray of shape (n_atoms,), default=None
+        Written as ``novelty``.
     """
     out = []
+    offsets = np.cumsum([0, *map(len, structures)])
     for k, structure in enumerate(structures):
         copy = structure.copy()
         # Without the labels that were read, which would be next to the predicted ones.
         copy.info = {}
         copy.arrays = {n: a for n, a in copy.arrays.items() if n in ("numbers", "positions")}
+        of_structure = slice(offsets[k], offsets[k + 1])
         results = {"energy": float(predicted.energies[k])}
         if predicted.forces is not None:
-            results["forces"] = predicted.forces[offsets[k] : offsets[k + 1]]
+            results["forces"] = predicted.forces[of_structure]
         if predicted.stress is not None and not np.isnan(predicted.stress[k]).any():
             results["stress"] = predicted.stress[k]
+        if std is not None:
+            copy.info["energy_std"] = float(std.energies[k])
+        if std is not None and std.forces is not None:
+            copy.arrays["forces_std"] = std.forces[of_structure]
+        if novelty is not None:
+            copy.arrays["novelty"] = novelty[k]
         copy.calc = SinglePointCalculator(copy, **results)
         out.append(copy)
     write_structures(path, out)

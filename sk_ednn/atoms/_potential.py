@@ -324,7 +324,9 @@ class EDNNPotential(ScoredByTotals, BaseEstimator):
         predicted, batch = self._predicted(structures, per_atom=True)
         return np.split(predicted.contributions, batch.offsets[1:-1])
 
-    def predict_all(self, structures, *, forces=True, stress=True, per_atom=False):
+    def predict_all(
+        self, structures, *, forces=True, stress=True, per_atom=False, return_std=False
+    ):
         """Predict energies, forces, stresses and energies of atoms in one pass, without warnings.
 
         Parameters
@@ -332,15 +334,19 @@ class EDNNPotential(ScoredByTotals, BaseEstimator):
         structures : sequence of structures or names of files, a name, or Structures
         forces, stress, per_atom : bool
             Quantities to predict besides energies.
+        return_std : bool, default=False
+            Also return the standard deviations over the members, if ``n_members > 1``.
 
         Returns
         -------
-        named tuple
+        named tuple, or two of them if `return_std`
             ``energies`` (n_structures,), ``forces`` (n_atoms, 3), ``stress`` (n_structures, 6) and
             ``contributions`` (n_atoms,), of all structures; None for quantities that are not
             predicted.
         """
         batch, places = self._checked(structures)
+        if return_std:
+            return self._with_std(batch, places, forces=forces, stress=stress, per_atom=per_atom)
         with naming(places):
             return self.potential_.predict(batch, forces=forces, stress=stress, per_atom=per_atom)
 
@@ -443,17 +449,18 @@ class EDNNPotential(ScoredByTotals, BaseEstimator):
         return knows_stress(self.potential_)
 
     def _predicted_with_std(self, structures, **kinds):
-        check_is_fitted(self)
+        batch, places = self._checked(structures)
+        predicted = *self._with_std(batch, places, **kinds), batch
+        self._warn_of_far(batch, places)
+        return predicted
+
+    def _with_std(self, batch, places, **kinds):
         if not isinstance(self.potential_, PotentialCommittee):
             raise TileModelError(
                 "return_std needs several members. Fit the potential with n_members=4 or so."
             )
-        batch, _, places = packed(structures)
-        check_species(self.species_, batch, places)
         with naming(places):
-            predicted = *self.potential_.predict_with_std(batch, **kinds), batch
-        self._warn_of_far(batch, places)
-        return predicted
+            return self.potential_.predict_with_std(batch, **kinds)
 
     def _predicted(self, structures, **kinds):
         batch, places = self._checked(structures)

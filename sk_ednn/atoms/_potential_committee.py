@@ -33,19 +33,19 @@ class PotentialCommittee:
         """
         return self._mean(self._predict_each(structures, forces, stress, per_atom))
 
-    def predict_with_std(self, structures, *, forces=False, stress=False):
+    def predict_with_std(self, structures, *, forces=False, stress=False, per_atom=False):
         """Predict means, and the standard deviations of the members.
 
         Parameters
         ----------
         structures : Structures
-        forces, stress : bool, default=False
+        forces, stress, per_atom : bool, default=False
 
         Returns
         -------
         mean, std : Prediction
         """
-        each = self._predict_each(structures, forces, stress, False)
+        each = self._predict_each(structures, forces, stress, per_atom)
         spread = [
             None if kind[0] is None else np.std(kind, axis=0) for kind in zip(*each, strict=True)
         ]

@@ -198,9 +198,17 @@ def relax(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="File for the relaxed structure.")
     ] = Path("relaxed.extxyz"),
-    fmax: Annotated[float, typer.Option(help="Stop when all forces are smaller, in eV/Å.")] = 0.05,
+    fmax: Annotated[
+        float,
+        typer.Option(
+            help="Stop when all forces are smaller, in eV/Å; with --cell also volume times stress "
+            "divided by the number of atoms, in eV."
+        ),
+    ] = 0.05,
     steps: Annotated[int, typer.Option(min=1, help="Maximum number of steps.")] = 500,
-    cell: Annotated[bool, typer.Option("--cell", help="Also relax the cell.")] = False,
+    cell: Annotated[
+        bool, typer.Option("--cell", help="Also relax the cell, and print it.")
+    ] = False,
     repeat: Annotated[
         str | None, typer.Option(help="Repeat the structure first, such as 2 or 2,2,1.")
     ] = None,
@@ -215,11 +223,7 @@ def relax(
     if as_json:
         _print_json(result)
         return
-    end = "relaxed" if result["converged"] else "not relaxed yet"
-    typer.echo(
-        f"{end} after {result['steps']} steps: {result['energy']:.6g} eV, largest force "
-        f"{result['largest_force']:.3g} eV/Å; written to {result['output']}"
-    )
+    _simulate.show_relaxed(result, cell=cell)
 
 
 @app.command()

@@ -15,6 +15,7 @@ from ._inspect import printable
 from ._paths import check_paths
 from ._picture_names import are_pictures
 from ._predict import require_model_of_fields
+from ._predicted_structures import counted, novelty_line
 from ._structure_names import are_structures
 from ._wanted import note
 
@@ -78,13 +79,7 @@ def show(result) -> None:
         if "largest" in result:
             typer.echo(f"largest error of an energy: {result['largest']}")
         if "novelty" in result:
-            unlike, n_atoms, largest = (
-                result["novelty"][k] for k in ("unlike", "atoms", "largest")
-            )
-            typer.echo(
-                f"{unlike:,} of {n_atoms:,} atoms are unlike those of the fit (novelty above 1); "
-                f"the largest novelty is {largest:.3g}"
-            )
+            typer.echo(novelty_line(result["novelty"]))
         if "written" in result:
             typer.echo(f"errors of each structure written to {result['written']}")
         return
@@ -168,12 +163,7 @@ def _of_structures(model, read, options):
     if groups is not None:
         result["groups"] = groups_as_dict(part, groups, options.group)
     if getattr(model, "novelty_", None) is not None:
-        novelty = np.concatenate(model.novelty(read.structures))
-        result["novelty"] = {
-            "atoms": len(novelty),
-            "unlike": int((novelty > 1).sum()),
-            "largest": float(novelty.max()),
-        }
+        result["novelty"] = counted(model.novelty(read.structures))
     if "energy_mae" in errors:
         off = np.abs(part.errors.energies)
         worst = int(np.nanargmax(off))

@@ -355,7 +355,8 @@ class Confidence:
     novelty: Annotated[
         str | None,
         typer.Option(
-            help="The fields of the fit: also print which share of the tiles is unlike theirs."
+            help="The fields of the fit: also print which share of the tiles is unlike theirs. "
+            "Potentials need no file: they always count the atoms unlike those of the fit."
         ),
     ] = None
 

@@ -20,6 +20,13 @@ from ._inputs import load_model, read_fields
 from ._inspect import printable
 from ._paths import check_paths
 from ._picture_names import are_pictures
+from ._predicted_structures import (
+    PredictedStructures,
+    counted,
+    novelty_line,
+    predicted_by,
+    title_of,
+)
 from ._structure_names import are_structures
 
 _ENDINGS = (".csv", ".npy", ".npz")
@@ -44,6 +51,8 @@ class Predicted(NamedTuple):
         Kind of the systems.
     confidence : dict of str to ndarray
         "half_width" of intervals and "novelty", if they were requested.
+    structures : PredictedStructures or None
+        Sizes, deviations and novelty of structures.
     """
 
     y: np.ndarray
@@ -53,12 +62,20 @@ class Predicted(NamedTuple):
     places: list[str] | None = None
     kind: str = "structure"
     confidence: Mapping[str, np.ndarray] = MappingProxyType({})
+    structures: PredictedStructures | None = None
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return what is known of each structure besides the energy."""
+        return {} if self.structures is None else self.structures.columns()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the output of ``--json``."""
         return {
             "y": self.y.tolist(),
-            **{name: values.tolist() for name, values in self.confidence.items()},
+            **{
+                name: values.tolist()
+                for name, values in (*self.columns().items(), *self.confidence.items())
+            },
             "output": None if self.output is None else str(self.output),
         }
 
@@ -87,7 +104,10 @@ def run(ctx: typer.Context, options) -> Predicted:
     with _naming(options, places):
         if options.output is not None and options.output.suffix in _OF_STRUCTURES:
             return _written(ctx, options, estimator, X, places)
-        arrays = {"y": _totals(ctx, options, estimator, X, places)}
+        y, structures = _totals(ctx, options, estimator, X, places)
+    arrays = {"y": y}
+    if structures is not None:
+        arrays |= structures.columns()
     if options.contributions:
         maps = _contributions(estimator, X, options.model)
         for key, values in maps.items() if isinstance(maps, dict) else [("", maps)]:
@@ -100,7 +120,7 @@ def run(ctx: typer.Context, options) -> Predicted:
     arrays |= confidence
     kind = "picture" if are_pictures(options.fields) else "structure"
     predicted = Predicted(
-        arrays["y"], options.fields, _unit(options), options.output, places, kind, confidence
+        y, options.fields, _unit(options), options.output, places, kind, confidence, structures
     )
     if options.output is not None and options.output.suffix == ".csv":
         _write_table(options.output, predicted)
@@ -116,36 +136,33 @@ def run(ctx: typer.Context, options) -> Predicted:
 def _written(ctx, options, potential, structures, places) -> Predicted:
     """Write structures with predicted energies, forces and stresses."""
     from ..atoms import EDNNPotential
-    from ..atoms._dynamics import write_predicted
-    from ..structures import Structures
 
     if not isinstance(potential, EDNNPotential):
         raise ValueError(
             f"--output {options.output} is for potentials, but {options.model} predicts only "
             f"totals. Use a name that ends in {', '.join(_ENDINGS)}."
         )
-    potential.warn_if_far(structures)
-    predictions = potential.predict_all(structures, stress=potential.knows_stress)
-    write_predicted(options.output, structures, predictions, Structures.of(structures).offsets)
-    predicted = Predicted(predictions.energies, options.fields, "eV", options.output, places)
+    found = predicted_by(potential, structures, path=options.output)
+    predicted = Predicted(
+        found.energies, options.fields, "eV", options.output, places, structures=found
+    )
     _runs.keep_results(options, _summary(predicted))
     _config.write(ctx, options.save_config)
     return predicted
 
 
-def _totals(ctx, options, estimator, X, places) -> np.ndarray:
+def _totals(ctx, options, estimator, X, places) -> tuple[np.ndarray, PredictedStructures | None]:
     """Predict totals; of a run with a potential, write forces and stresses beside them."""
-    is_potential = places is not None and hasattr(estimator, "predict_all")
-    if options.recorder is None or not is_potential or _config.is_given(ctx, "output"):
-        return estimator.predict(X)
-    from ..atoms._dynamics import write_predicted
-    from ..structures import Structures
-
-    estimator.warn_if_far(X)
-    predictions = estimator.predict_all(X, stress=estimator.knows_stress)
-    path = options.recorder.path("predictions.extxyz")
-    write_predicted(path, X, predictions, Structures.of(X).offsets)
-    return predictions.energies
+    if places is None or are_pictures(options.fields) or not are_structures(options.fields):
+        return estimator.predict(X), None
+    if not hasattr(estimator, "predict_all"):  # a model of images
+        y = estimator.predict(X)
+        sizes = np.array([len(structure) for structure in X])
+        return y, PredictedStructures(y, sizes) if y.ndim == 1 else None
+    beside = options.recorder is not None and not _config.is_given(ctx, "output")
+    path = options.recorder.path("predictions.extxyz") if beside else None
+    found = predicted_by(estimator, X, path=path)
+    return found.energies, found
 
 
 def _summary(predicted) -> dict[str, Any]:
@@ -165,11 +182,14 @@ def show(predicted) -> None:
     """Print totals with their fields, or the name of the file that contains them."""
     if predicted.output is not None:
         typer.echo(f"{len(predicted.y)} totals written to {predicted.output}")
+        _show_novelty(predicted)
         return
     unit = f" {printable(predicted.unit)}" if predicted.unit else ""
     widths, novelty = (predicted.confidence.get(name) for name in ("half_width", "novelty"))
     for index, values in enumerate(_rows(predicted.y)):
         numbers = "  ".join(f"{value:.6g}{unit}" for value in values)
+        if predicted.structures is not None:
+            numbers += f"  ({predicted.structures.line(index, unit.strip())})"
         if widths is not None:
             wide = ", ".join(f"{width:.2g}{unit}" for width in _rows(widths)[index])
             numbers += f"  (90 % within ± {wide})"
@@ -180,6 +200,12 @@ def show(predicted) -> None:
         else:
             place = predicted.places[index]
         typer.echo(f"{printable(place)}  {numbers}")
+    _show_novelty(predicted)
+
+
+def _show_novelty(predicted) -> None:
+    if predicted.structures is not None and predicted.structures.novelty is not None:
+        typer.echo(novelty_line(counted(predicted.structures.novelty)))
 
 
 # --- steps ------------------------------------------------------------------------------------
@@ -207,7 +233,8 @@ def _check(options) -> None:
     if options.novelty is not None:
         if are_structures(options.fields):
             raise ValueError(
-                "--novelty is for fields; potentials contain a sample of their training data."
+                "--novelty is for fields. Leave it out: a potential contains a sample of its "
+                "training data, and the novelty of atoms is printed and written anyway."
             )
         check_array_file(options.novelty)
     others = (are_structures, are_pictures, _densities.are_densities)
@@ -335,11 +362,13 @@ def _write_table(path, predicted) -> None:
     several = rows.shape[1] > 1
     names = [f"total {k}" for k in range(rows.shape[1])] if several else ["total"]
     unit = f" ({predicted.unit})" if predicted.unit else ""
-    confidence, more = predicted.confidence, []
+    confidence, columns = predicted.confidence, predicted.columns()
+    more = [title_of(name, predicted.unit) for name in columns]
     if "half_width" in confidence:
         more += [f"{name} plus or minus (90 %)" for name in names]
     more += ["novelty"] if "novelty" in confidence else []
     extra = [_rows(values) for values in confidence.values()]
+    known = [values.tolist() for values in columns.values()]
     with replacing(path, "w", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         places = predicted.places
@@ -347,7 +376,8 @@ def _write_table(path, predicted) -> None:
         table.writerow(["index", *column, *(f"{name}{unit}" for name in names), *more])
         for index, row in enumerate(rows.tolist()):
             place = [] if places is None else [places[index]]
-            numbers = [f"{value:.6g}" for values in extra for value in values[index]]
+            numbers = [repr(values[index]) for values in known]
+            numbers += [f"{value:.6g}" for values in extra for value in values[index]]
             table.writerow([index, *place, *map(repr, row), *numbers])
 
 

@@ -39,6 +39,33 @@ def relax(options) -> dict[str, Any]:
     return {**done._asdict(), "output": str(options.output)}
 
 
+def show_relaxed(result, *, cell) -> None:
+    """Print the result of `relax`.
+
+    Parameters
+    ----------
+    result : dict
+    cell : bool
+        Whether the cell was relaxed.
+    """
+    end = "relaxed" if result["converged"] else "not relaxed yet"
+    typer.echo(
+        f"{end} after {result['steps']} steps: {result['energy']:.6g} eV, largest force "
+        f"{result['largest_force']:.3g} eV/Å; written to {result['output']}"
+    )
+    if not cell:
+        return
+    lengths, angles = result["cell"][:3], result["cell"][3:]
+    text = f"cell: {_listed(lengths, 6)} Å; {_listed(angles, 5)} degrees"
+    if result["stress"] is not None:
+        text += f"; remaining stress (xx, yy, zz, yz, xz, xy): {_listed(result['stress'], 3)} GPa"
+    typer.echo(text)
+
+
+def _listed(numbers, digits) -> str:
+    return ", ".join(f"{number:.{digits}g}" for number in numbers)
+
+
 def dynamics(options) -> dict[str, Any]:
     """Run molecular dynamics of a structure, and write frames.
 

@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 pytest.importorskip("vesin")
 pytest.importorskip("ase")
 
-from ase import Atoms, io
+from ase import Atoms, io, units
 from ase.build import bulk
 
 from sk_ednn.atoms import EDNNPotential
@@ -228,6 +228,56 @@ def test_predictions_are_written_with_forces(go, files):
         assert arrays["contributions_2"].sum() == pytest.approx(arrays["y"][2])
 
 
+def test_predictions_show_sizes_deviations_and_novelty(go, files):
+    go(f"fit train.extxyz {FAST} --members 2 -o two.ednn --force")
+    atoms = io.read(files / "test.extxyz", ":")
+    atoms[1].positions[0] = atoms[1].positions[1] + [0.9, 0, 0]
+    atoms[2] = atoms[2].repeat((2, 1, 1))
+    io.write(files / "new.extxyz", atoms)
+    potential = load(files / "two.ednn")
+    energies, std = potential.predict(atoms, return_std=True)
+    novelty = potential.novelty(atoms)
+    sizes, unlike = [4, 4, 8, 4], [int(np.sum(each > 1)) for each in novelty]
+    assert unlike[1] > 0
+    result = json.loads(go("predict two.ednn new.extxyz --json").stdout)
+    assert (result["atoms"], result["unlike"]) == (sizes, unlike)
+    assert result["per_atom"] == pytest.approx(energies / sizes)
+    assert result["std"] == pytest.approx(std)
+    assert result["novelty"] == pytest.approx([each.max() for each in novelty])
+    *lines, last = go("predict two.ednn new.extxyz").stdout.splitlines()
+    assert f"(8 atoms, {energies[2] / 8:.6g} eV/atom ± {std[2] / 8:.2g}" in lines[2]
+    assert f"{unlike[1]} unlike the fit, novelty up to {novelty[1].max():.3g}" in lines[1]
+    count = f"{sum(unlike)} of 20 atoms are unlike those of the fit (novelty above 1)"
+    assert last.startswith(count)
+    assert count in go("predict two.ednn new.extxyz -o new.csv").stdout
+    with (files / "new.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["atoms"]) for row in rows] == sizes
+    assert [int(row["atoms with a novelty above 1"]) for row in rows] == unlike
+    assert [float(row["std over the networks (eV)"]) for row in rows] == result["std"]
+    assert [float(row["per atom (eV)"]) for row in rows] == result["per_atom"]
+    assert count in go("predict two.ednn new.extxyz -o out2.extxyz").stdout
+    out = io.read(files / "out2.extxyz", ":")
+    assert [each.info["energy_std"] for each in out] == pytest.approx(std, rel=1e-6)
+    np.testing.assert_allclose(out[2].arrays["novelty"], novelty[2], rtol=1e-6)
+    expected = potential.predict_forces(atoms, return_std=True)[1][2]
+    np.testing.assert_allclose(out[2].arrays["forces_std"], expected, atol=1e-7)
+    refused = go("predict two.ednn new.extxyz --novelty train.extxyz", 1).stderr
+    assert "the novelty of atoms is printed and written anyway" in refused
+
+
+def test_a_single_network_has_no_deviation_and_images_have_no_novelty(go, files):
+    go(f"fit train.extxyz {FAST} -o one.ednn")
+    assert "±" not in go("predict one.ednn test.extxyz").stdout
+    assert "std" not in json.loads(go("predict one.ednn test.extxyz --json").stdout)
+    go("predict one.ednn test.extxyz -o o.extxyz")
+    written = io.read(files / "o.extxyz")
+    assert "energy_std" not in written.info and "forces_std" not in written.arrays
+    go("fit train.extxyz --json -o images.ednn --images")
+    shown = go("predict images.ednn test.extxyz").stdout
+    assert "(4 atoms, " in shown and "eV/atom)" in shown and "novelty" not in shown
+
+
 def test_labels_are_named(go):
     result = json.loads(go(f"fit named.extxyz {FAST} -o n.ednn").stdout)
     assert result["labels"]["energy"]["from"] == "REF_energy"
@@ -323,6 +373,58 @@ def test_cells_are_relaxed_along_periodic_directions_only(go, files):
         assert words in errors[-1] and errors[-1].startswith("error: ")
     go(f"{relax} --repeat 1,1,2 --steps 1".format("wire"))
     assert len(io.read(files / "r.extxyz")) == 2
+
+
+def test_a_relaxed_cell_and_its_stress_are_told(go, files):
+    go("fit train.extxyz --epochs 3 --cutoff 4 --json -o p.ednn")
+    line = "relax p.ednn test.extxyz@0 --steps 4 -o cell.extxyz --force"
+    result = json.loads(go(f"{line} --cell --json").stdout)
+    relaxed = io.read(files / "cell.extxyz")
+    assert result["cell"] == pytest.approx(relaxed.cell.cellpar(), abs=1e-5)
+    assert result["stress"] == pytest.approx(relaxed.get_stress() / units.GPa, abs=1e-5)
+    _, second = go(f"{line} --cell").stdout.splitlines()
+    assert f"cell: {result['cell'][0]:.6g}, {result['cell'][1]:.6g}, " in second
+    assert second.endswith(" GPa") and "remaining stress (xx, yy, zz, yz, xz, xy): " in second
+    assert "cell" not in go(line).stdout.replace("cell.extxyz", "")
+    fixed = json.loads(go(f"{line} --json").stdout)
+    assert fixed["cell"] == pytest.approx(io.read(files / "test.extxyz@0").cell.cellpar())
+
+
+@pytest.mark.parametrize(("error", "shown"), [("5.13e-13", False), ("2e-09", False), ("0.1", True)])
+def test_only_round_off_of_the_logarithm_of_strain_is_silent(error, shown, monkeypatch):
+    import warnings
+
+    from ase.calculators.emt import EMT
+    from ase.optimize import BFGS
+
+    from sk_ednn.atoms import _dynamics
+
+    def run(optimizer, **kwargs):
+        warnings.warn(
+            f"logm result may be inaccurate, approximate err = {error}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return True
+
+    monkeypatch.setattr(BFGS, "run", run)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        _dynamics.relax(bulk("Cu"), EMT(), cell=True)
+    assert bool([each for each in seen if "logm" in str(each.message)]) == shown
+
+
+def test_cells_relax_until_forces_and_the_stress_are_small():
+    from ase.calculators.emt import EMT
+
+    from sk_ednn.atoms._dynamics import relax
+
+    atoms = bulk("Cu", a=3.5, cubic=True)
+    done = relax(atoms, EMT(), fmax=0.01, cell=True)
+    rows = atoms.get_volume() * atoms.get_stress(voigt=False) / len(atoms)
+    assert done.converged and np.linalg.norm(rows, axis=1).max() < 0.01
+    short = relax(bulk("Cu", a=3.5, cubic=True), EMT(), fmax=0.01, steps=0, cell=True)
+    assert not short.converged and short.largest_force < 0.01  # by its stress alone
 
 
 @pytest.mark.parametrize(

@@ -86,9 +86,11 @@ def test_sheets_are_fitted_and_larger_ones_predicted(go, files):
     assert model.predict(str(files / "large.traj")) == pytest.approx(predicted)
     table = go("predict s.ednn large.traj -o out.csv") and (files / "out.csv").read_text()
     rows = table.splitlines()
-    assert rows[0] == "index,structure,total (eV)"
+    assert rows[0] == "index,structure,total (eV),atoms,per atom (eV)"
     assert rows[2].startswith('1,"large.traj, structure 1",')
-    assert float(rows[2].rpartition(",")[2]) == predicted[1]
+    total, n_atoms, per_atom = map(float, rows[2].split(",")[-3:])
+    assert total == predicted[1] and per_atom == pytest.approx(total / n_atoms)
+    assert n_atoms == len(io.read(files / "large.traj@1"))
     go("predict s.ednn large.traj -o out.npz --contributions")
     with np.load(files / "out.npz") as held:
         assert held["contributions"].reshape(2, -1).sum(axis=1) == pytest.approx(held["y"])
@@ -151,7 +153,7 @@ def test_what_ase_reads_is_predicted(name, go, files):
     (crystal,) = crystals(1)
     io.write(files / name, crystal)
     line = go(f"predict c.ednn {name} -q").stdout
-    assert line.startswith(f"{name}, structure 0") and line.endswith(" eV\n")
+    assert line.startswith(f"{name}, structure 0  ") and line.endswith(" eV/atom)\n")
     (result,) = json.loads(go(f"predict c.ednn {name} --json").stdout)["y"]
     assert result == pytest.approx(load(files / "c.ednn").predict([crystal])[0], abs=1e-4)
 

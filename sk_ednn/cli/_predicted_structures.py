@@ -1,0 +1,114 @@
+"""Predictions for structures: energies of whole cells and per atom, deviations, and novelty."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+# Novelty above which the surroundings of an atom are unlike those of the fit.
+UNLIKE = 1.0
+
+
+class PredictedStructures(NamedTuple):
+    """Predictions for structures, and how far they are from the training data.
+
+    Attributes
+    ----------
+    energies : ndarray of shape (n_structures,)
+        In eV; of models of images in the unit of their totals.
+    sizes : ndarray of shape (n_structures,)
+        Numbers of atoms.
+    std : ndarray of shape (n_structures,) or None, in eV
+        Standard deviation over the networks of a potential; None for a single one.
+    novelty : list of ndarray of shape (n_atoms,), or None
+        None for models of images.
+    """
+
+    energies: np.ndarray
+    sizes: np.ndarray
+    std: np.ndarray | None = None
+    novelty: list[np.ndarray] | None = None
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return what is known of each structure besides the energy, by name."""
+        columns = {"atoms": self.sizes, "per_atom": self.energies / self.sizes}
+        if self.std is not None:
+            columns["std"] = self.std
+        if self.novelty is not None:
+            columns["unlike"] = np.array([int((each > UNLIKE).sum()) for each in self.novelty])
+            columns["novelty"] = np.array([each.max(initial=0.0) for each in self.novelty])
+        return columns
+
+    def line(self, k, unit) -> str:
+        """Return a structure's number of atoms, energy per atom, deviation and unlike atoms."""
+        n = int(self.sizes[k])
+        per_atom = f"{unit}/atom" if unit else "per atom"
+        text = f"{n:,} atom{'s' * (n != 1)}, {self.energies[k] / n:.6g} {per_atom}"
+        if self.std is not None:
+            text += f" ± {self.std[k] / n:.2g}"
+        if self.novelty is not None:
+            unlike = int((self.novelty[k] > UNLIKE).sum())
+            if unlike:
+                text += f"; {unlike:,} unlike the fit, novelty up to {self.novelty[k].max():.3g}"
+        return text
+
+
+def title_of(column, unit) -> str:
+    """Return the title of a column of `PredictedStructures.columns` in a table."""
+    of_unit = f" ({unit})" if unit else ""
+    return {
+        "atoms": "atoms", "per_atom": f"per atom{of_unit}",
+        "std": f"std over the networks{of_unit}", "unlike": "atoms with a novelty above 1",
+        "novelty": "largest novelty",
+    }[column]  # fmt: skip
+
+
+def predicted_by(potential, structures, *, path=None) -> PredictedStructures:
+    """Predict structures, and write them with forces and stresses on request.
+
+    Parameters
+    ----------
+    potential : EDNNPotential
+    structures : list of ase.Atoms
+    path : Path, default=None
+        File for the structures. None to predict energies alone.
+    """
+    from ..atoms._dynamics import write_predicted
+    from ..atoms._potential_committee import members_of
+
+    potential.warn_if_far(structures)
+    several, full = len(members_of(potential.potential_)) > 1, path is not None
+    mean = potential.predict_all(
+        structures, forces=full, stress=full and potential.knows_stress, return_std=several
+    )
+    mean, std = mean if several else (mean, None)
+    novelty = None if potential.novelty_ is None else potential.novelty(structures)
+    sizes = np.array([len(structure) for structure in structures])
+    if path is not None:
+        write_predicted(path, structures, mean, std=std, novelty=novelty)
+    return PredictedStructures(mean.energies, sizes, None if std is None else std.energies, novelty)
+
+
+def counted(novelty) -> dict[str, Any]:
+    """Return how many atoms are unlike those of the fit.
+
+    Parameters
+    ----------
+    novelty : sequence of ndarray
+        Result of `EDNNPotential.novelty`.
+    """
+    of_atoms = np.concatenate(novelty)
+    return {
+        "atoms": len(of_atoms),
+        "unlike": int((of_atoms > UNLIKE).sum()),
+        "largest": float(of_atoms.max(initial=0.0)),
+    }
+
+
+def novelty_line(count) -> str:
+    """Return the result of `counted` in words."""
+    return (
+        f"{count['unlike']:,} of {count['atoms']:,} atoms are unlike those of the fit (novelty "
+        f"above 1); the largest novelty is {count['largest']:.3g}"
+    )
