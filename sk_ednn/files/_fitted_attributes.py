@@ -19,7 +19,9 @@ _LENGTHS = {
     "_n_components", "_n_features_out", "_n_out_full", "n_components", "n_components_",
     "n_features_in_", "n_output_features_", "n_outputs_", "n_trees_per_iteration_",
 }  # fmt: skip
-_MIN_LIMIT = 1 << 20
+# What a model may have without such numbers. On loading, a model is tried on 16 tiles, whose float64
+# outputs of this length take 8 MiB.
+_MIN_LIMIT = 1 << 16
 # Features or powers in a product, whose combinations are counted.
 _MAX_FACTORS = 64
 
@@ -327,7 +329,14 @@ def _check_histogram_boosting(estimator, budget):
         front is None or (type(front) is ColumnTransformer and _width(front) == width),
         "the encoder of categories has other features than its estimator",
     )
+    # For a regressor: each iteration is one tree, and adds to one column.
+    start = np.asarray(estimator._baseline_prediction)
+    _require(
+        estimator.n_trees_per_iteration_ == 1 and start.size == 1 and start.dtype.kind == "f",
+        "a boosted ensemble has a wrong number of trees",
+    )
     for stage in estimator._predictors:
+        _require(len(stage) == 1, "a boosted ensemble has a wrong number of trees")
         for predictor in stage:
             _require(type(predictor) is TreePredictor, "a stage contains something else than trees")
             split = predictor.nodes[predictor.nodes["is_leaf"] == 0]

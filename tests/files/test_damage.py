@@ -123,14 +123,19 @@ def outcomes(folder):
 
 def check(folder, n_each, seed):
     n_files = write_damaged(folder, n_each, np.random.default_rng(seed))
+    assert check_outcomes(folder, n_files)["refused"] > n_files // 2
+    return n_files
+
+
+def check_outcomes(folder, n_files):
     lines = outcomes(folder)
     assert len(lines) == n_files
     wrong = [line for line in lines if line[1] not in ("refused", "works")]
     assert wrong == []
     assert [line for line in lines if int(line[2]) > 0] == []
     counts = Counter(what for _, what, _ in lines)
-    assert counts["refused"] > n_files // 2 and counts["works"] > 0
-    return n_files
+    assert counts["refused"] > 0 and counts["works"] > 0
+    return counts
 
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
@@ -147,3 +152,26 @@ def test_damaged_files_are_refused_or_work(tmp_path):
 @pytest.mark.timeout(60)
 def test_a_few_damaged_files_are_refused_or_work(tmp_path):
     check(tmp_path, 1, 1)
+
+
+def write_long(folder, length):
+    """Write each golden file with each attribute of its estimators in turn set to a length."""
+    number = 0
+    for name, path in FILES.items():
+        parts, seen = parts_of(path), set()
+        if "estimators.skops" in parts:
+            for what, make in crafted(parts):
+                # Of all trees of a forest, the first.
+                if what.endswith(f"={length!r}") and what not in seen:
+                    seen.add(what)
+                    _container.write(folder / f"{number:05},{name},.ednn", make())
+                    number += 1
+    return number
+
+
+@linux
+@pytest.mark.timeout(120)
+def test_no_attribute_makes_a_file_take_memory(tmp_path):
+    n_files = write_long(tmp_path, 10**6)
+    assert n_files > 100
+    check_outcomes(tmp_path, n_files)
