@@ -113,13 +113,9 @@ def seconds_per_iteration(data, name, rate, clock, threads=1, repeat=2):
     trainer = PotentialTrainer(
         batch_size=BATCH, optimizer=name, optimizer_params=PARAMETERS.get(name),
         learning_rate=rate, max_epochs=1 + repeat, max_seconds=None, random_state=0,
-        callback=lambda record: ends.append(clock()), **WEIGHTS,
+        callback=lambda record: ends.append(clock()), n_threads=threads, **WEIGHTS,
     )  # fmt: skip
-    torch.set_num_threads(threads)
-    try:
-        trainer.fit(*part, lambda species: SpectrumNetwork(species, 5.0, channels=16))
-    finally:
-        torch.set_num_threads(1)
+    trainer.fit(*part, lambda species: SpectrumNetwork(species, 5.0, channels=16))
     # Epochs after the first, without neighbour lists and standardisation.
     return min(np.diff(ends)) / -(-len(chosen) // BATCH)
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import check_random_state
 
+from .._utils.stacklevel import outside_package
 from .._utils.wording import with_article
 from ..descriptors import AbstractDescriptor
 from ..estimators._regressor import EDNNRegressor
@@ -29,6 +32,8 @@ from ._potentials import DrawnPotential, TiledPotential, atomic_totals
 from ._rasterise import GaussianRasterizer
 
 NETWORK_NAMES = ("spectrum", "symmetry-functions", "chebyshev", "deep-pot")
+# Members of a committee may differ by this factor in epochs without a warning.
+_UNEVEN = 2
 
 
 class Fitted(NamedTuple):
@@ -88,7 +93,7 @@ class NetworkKind:
         from ..solvers._potential import PotentialLabels
 
         labels = PotentialLabels.of(data.structures, data.energies, data.forces, data.stress)
-        n_members, history, members = estimator.n_members, [], []
+        n_members, history, members, epochs = estimator.n_members, [], [], []
         starts = [_network(estimator)] * n_members
         if estimator.warm_start and hasattr(estimator, "potential_"):
             starts = _members_to_continue(estimator)
@@ -98,8 +103,12 @@ class NetworkKind:
             )
             members.append(result.potential)
             history += [with_member(record, k, n_members) for record in result.history]
+            epochs.append(result.history[-1]["epoch"] if result.history else 0)
             if result.interrupted:
                 break
+        else:
+            if not trainer.early_stopping:
+                _warn_if_uneven(epochs)
         species = list(members[0].network.index.numbers)
         potential = members[0] if n_members == 1 else PotentialCommittee(members)
         return Fitted(potential, species, history)
@@ -212,6 +221,17 @@ def _members_to_continue(estimator):
             f"{estimator.n_members}. Set n_members={len(fitted)}, or warm_start=False."
         )
     return fitted
+
+
+def _warn_if_uneven(epochs):
+    """Warn if members that count alike in a mean were trained for very different epochs."""
+    if max(epochs) > _UNEVEN * min(epochs):
+        warnings.warn(
+            f"The members were trained for {', '.join(map(str, epochs))} epochs: other programs "
+            "slowed some of them down. With max_epochs instead of max_seconds all are trained "
+            "alike.",
+            ConvergenceWarning, stacklevel=outside_package(),
+        )  # fmt: skip
 
 
 def _trainers(estimator):

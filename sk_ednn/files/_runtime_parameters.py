@@ -11,8 +11,8 @@ from inspect import Parameter, signature
 
 _NAMES = {
     "blocks_per_task", "cache_size", "checkpoint", "client", "compile", "device", "journal",
-    "max_bytes", "max_tiles", "memory", "n_jobs", "pre_dispatch", "table_size", "temp_folder",
-    "torch_load_kwargs", "use_caching", "verbose", "working_memory",
+    "max_bytes", "max_tiles", "memory", "n_jobs", "n_threads", "pre_dispatch", "table_size",
+    "temp_folder", "torch_load_kwargs", "use_caching", "verbose", "working_memory",
 }  # fmt: skip
 # Parameters of data loaders are runtime parameters, except those that change the fit.
 _OF_LOADERS = ("iterator_train__", "iterator_valid__")

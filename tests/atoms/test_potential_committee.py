@@ -1,5 +1,6 @@
 """Several networks as one potential: means, spread, files, calculators and continued fits."""
 
+import time
 import warnings
 
 import numpy as np
@@ -10,6 +11,7 @@ pytest.importorskip("torch")
 pytest.importorskip("vesin")
 
 from ase.calculators.fd import calculate_numerical_forces
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Ridge
 
 from sk_ednn import EDNNRegressor
@@ -189,3 +191,20 @@ def test_the_report_shows_a_line_for_each_member(fitted, structures):
     html = potential_report(fitted, structures).html
     assert "of 3 networks, one line each" in html
     assert "3 × " in html
+
+
+def test_members_trained_for_different_times_are_named(structures):
+    def slow(record):
+        if record["member"] == 2:
+            until = time.process_time() + 0.3
+            while time.process_time() < until:
+                pass
+
+    potential = committee(
+        2, max_epochs=None, max_seconds=1.0, trainer=PotentialTrainer(callback=slow)
+    )
+    with pytest.warns(ConvergenceWarning, match=r"trained for \d+, \d+ epochs.*max_epochs"):
+        potential.fit(structures)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        committee(2, trainer=PotentialTrainer(callback=slow)).fit(structures)

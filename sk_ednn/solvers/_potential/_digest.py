@@ -8,7 +8,8 @@ import numpy as np
 
 # Parameters that may change between the parts of one training, since they change no number.
 _FREE = {
-    "checkpoint", "cache_megabytes", "callback", "device", "distributed", "random_state",
+    "checkpoint", "cache_megabytes", "callback", "device", "distributed", "n_threads",
+    "random_state",
 }  # fmt: skip
 
 

@@ -563,3 +563,17 @@ def test_training_with_weights_by_losses_resumes_bit_for_bit(data, tmp_path):
         clone(parts).set_params(weighting=LossWeights(2.0)).fit(structures, labels, small)
     with pytest.raises(ValueError, match=r"'weighting' .* must be an instance of .*LossWeights"):
         trainer(weighting="site").fit(structures, labels, small)
+
+
+@pytest.mark.parametrize(("n_threads", "during"), [(1, 1), (None, 2)])
+def test_trainings_use_one_thread_unless_told_otherwise(data, n_threads, during):
+    seen, before = [], torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        trainer(
+            max_epochs=1, n_threads=n_threads,
+            callback=lambda record: seen.append(torch.get_num_threads()),
+        ).fit(*data, small)  # fmt: skip
+        assert seen == [during] and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
