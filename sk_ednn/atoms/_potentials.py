@@ -86,16 +86,15 @@ class TiledPotential:
 
     def features(self, structures):
         """Yield descriptors of atoms by species; see `standardized_features`."""
-        tiling = type(self.tiling)(self.tiling.descriptor)
-        systems = tiling.check(structures, like=self.regressor._described)
-        skipped = tiling._n_indicators(systems)
-        for block in tiling.plan(systems, _BLOCK_ATOMS):
-            values = tiling.read(systems, block.start, block.stop)[:, skipped:]
-            atoms = systems.order[block.start : block.stop]
-            numbers = structures.numbers[atoms]
-            for number in np.unique(numbers).tolist():
-                of_species = numbers == number
-                yield number, atoms[of_species], values[of_species].reshape(of_species.sum(), -1)
+        kind, descriptor = type(self.tiling), self.tiling.descriptor
+        systems = kind(descriptor).check(structures, like=self.regressor._described)
+        for number in np.unique(structures.numbers).tolist():
+            tiling = kind(descriptor, species=number)
+            tiles, _ = systems.tiles(number)
+            for block in tiling.plan(systems, _BLOCK_ATOMS):
+                values = tiling.read(systems, block.start, block.stop)
+                atoms = tiles[block.start : block.stop]
+                yield number, atoms, values.reshape(len(atoms), -1)
 
     @property
     def tiling(self):

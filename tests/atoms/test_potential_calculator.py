@@ -19,15 +19,20 @@ from ase.io import read
 from ase.md.verlet import VelocityVerlet
 from ase.mep import NEB
 from ase.optimize import BFGS
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.linear_model import Ridge
 
 try:
     from ase.md.melchionna import MelchionnaNPT
 except ImportError:  # its name until ASE 3.26
     from ase.md.npt import NPT as MelchionnaNPT
 
+from sk_ednn import EDNNRegressor
 from sk_ednn.atoms import EDNNPotential
+from sk_ednn.descriptors import ChebyshevDescriptor, DeepPotFrame, PowerSpectrum, SymmetryFunctions
 from sk_ednn.exceptions import ModelFileError, NoveltyWarning, TileModelError
 from sk_ednn.files import load, save
+from sk_ednn.tiling import AtomTiling
 from tests._labelled import with_labels
 
 CUTOFF = 4.0
@@ -289,6 +294,29 @@ def test_novelty_grows_with_what_was_not_seen(potential):
         copy.set_cell(seen.cell[:] * share, scale_atoms=True)
         squeezed.append(potential.novelty([copy])[0].max())
     assert squeezed[0] < 3 and squeezed[2] > 3 and np.all(np.diff(squeezed) > 0)
+
+
+@pytest.mark.parametrize("descriptor", [
+    PowerSpectrum(CUTOFF, n_radial=3, max_l=2), SymmetryFunctions(CUTOFF),
+    ChebyshevDescriptor(CUTOFF), DeepPotFrame(CUTOFF, 48),
+], ids=lambda each: type(each).__name__)  # fmt: skip
+@pytest.mark.parametrize("by_species", [True, False])
+def test_novelty_of_tile_models_on_any_descriptor(descriptor, by_species):
+    if by_species:
+        forest = RandomForestRegressor(3, random_state=0)
+        model = EDNNRegressor(AtomTiling.per_species(forest, descriptor, ["Si", "Au"]))
+    elif isinstance(descriptor, DeepPotFrame):
+        pytest.skip("An array per atom needs a term per species.")
+    else:
+        model = EDNNRegressor(Ridge(), AtomTiling(descriptor))
+    known = {"forces": False, "stress": False} if by_species else {}
+    fitted = EDNNPotential(model, random_state=0).fit(crystals(10), **known)
+    far = start()
+    far.set_cell(far.cell[:] * 0.7, scale_atoms=True)
+    near, beyond = fitted.novelty([start(), far])
+    assert near.shape == beyond.shape == (8,)
+    for number in (14, 79):  # each atom is compared with its own species
+        assert beyond[far.numbers == number].max() > near[far.numbers == number].max()
 
 
 def test_lengths_in_bohr_are_warned_of_if_atoms_without_neighbours_are_known():
