@@ -19,7 +19,7 @@ _LENGTHS = {
     "_n_components", "_n_features_out", "_n_out_full", "n_components", "n_components_",
     "n_features_in_", "n_output_features_", "n_outputs_", "n_trees_per_iteration_",
 }  # fmt: skip
-# What a model may have without such numbers. On loading, a model is tried on 16 tiles, whose float64
+# What a model may have without such numbers. On loading, a model is tried on 16 tiles, whose
 # outputs of this length take 8 MiB.
 _MIN_LIMIT = 1 << 16
 # Features or powers in a product, whose combinations are counted.

@@ -4,9 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
-from threadpoolctl import threadpool_info
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
+
+import torch
+from threadpoolctl import threadpool_info
 
 from sk_ednn._utils.threads import limited_threads
 
