@@ -21,6 +21,7 @@ from ..fields._in_memory import as_groups
 from ..structures._files import naming
 from ._atom_novelty import AtomNovelty
 from ._far_structures import nearest_distances, warn_of_far_structures
+from ._known_structures import digests_of
 from ._potential_checks import data_notes
 from ._potential_committee import PotentialCommittee
 from ._potential_data import labelled, packed, summary
@@ -103,6 +104,8 @@ class EDNNPotential(ScoredByTotals, BaseEstimator):
         Sample of the surroundings of training atoms; None for models of images.
     distances_ : dict of int to float
         Median distances of nearest neighbours in the fit by atomic number, in Å.
+    digests_ : ndarray of int
+        Digests of the structures of the fit, and of fits that it continues.
 
     See Also
     --------
@@ -248,11 +251,14 @@ class EDNNPotential(ScoredByTotals, BaseEstimator):
         features = features_of(fitted.potential)
         novelty = None if features is None else AtomNovelty.of(features, data.structures, rng)
         distances = nearest_distances(data.structures)
+        digests = digests_of(data.structures)
+        if self.warm_start and hasattr(self, "digests_"):
+            digests = np.union1d(digests, self.digests_)
         # Nothing above changes the estimator, so a failed call leaves it as it was.
         self.potential_, self.history_ = fitted.potential, fitted.history
         self.species_ = np.array(fitted.species)
         self.labels_, self.novelty_ = data.labels, novelty
-        self.distances_ = distances
+        self.distances_, self.digests_ = distances, digests
         return self
 
     def predict(self, structures, return_std=False):

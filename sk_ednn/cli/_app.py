@@ -78,12 +78,16 @@ def fit(
     measurement: Measurement,
     training: Training,
     atoms: Atoms,
-    images: Images,
     potentials: Potentials,
+    images: Images,
     files: FitOutput,
     recording: Recording,
 ):
     """Fit a tile model to totals, and write the fitted model to a file.
+
+    Arrays: sk-ednn fit fields.npz --context 2. Structures with energies and forces:
+    sk-ednn fit train.extxyz --max-seconds 600 --report report.html, with the options below in the
+    panels on structures of atoms and potentials.
 
     Photographs with a table are fitted by `sk-ednn count fit`, which has more options for them.
     """

@@ -73,7 +73,16 @@ def show(result) -> None:
         from ._potentials import show_errors, show_groups
 
         part = f"{result['structures']} structures"
-        show_errors({part: result["errors"]}, {part: result["spreads"]})
+        parts = {part: result["errors"]}
+        learned = result.get("learned_from")
+        if learned is not None and "errors" in learned:
+            parts[f"{result['structures'] - learned['structures']} others"] = learned["errors"]
+        show_errors(parts, {part: result["spreads"]})
+        if learned is not None:
+            rest = "the others" if "errors" in learned else "structures that it does not know"
+            typer.echo(
+                f"{learned['structures']} of these structures were learned from: judge by {rest}"
+            )
         if "groups" in result:
             show_groups(result["groups"])
         if "largest" in result:
@@ -148,6 +157,7 @@ def _of_structures(model, read, options):
         _check_options(options, of_potential=False)
         energies = energies_of(read.structures)[0] if y is None else y
         return _of_totals(model, read.structures, energies, options)
+    from ..atoms._known_structures import digests_of
     from ..atoms._potential_errors import averages, spreads
     from ..atoms._structure_errors import measured, write_structure_errors
     from ..atoms._structure_groups import groups_of
@@ -160,6 +170,10 @@ def _of_structures(model, read, options):
     model.warn_if_far(read.structures)
     errors = averages(part.errors)
     result: dict[str, Any] = {"errors": errors, "spreads": spreads(part.data)}
+    known = np.isin(digests_of(part.data.structures), getattr(model, "digests_", ()))
+    if known.any():  # files of older versions have no digests
+        others = {} if known.all() else {"errors": part.of(~known)}
+        result["learned_from"] = {"structures": int(known.sum()), **others}
     if groups is not None:
         result["groups"] = groups_as_dict(part, groups, options.group)
     if getattr(model, "novelty_", None) is not None:

@@ -149,6 +149,7 @@ def run(ctx, options, read, say) -> dict[str, Any]:
     if "test" in parts:
         # Before the training, which an error would cost.
         _check_test(taken["test"], of_parts["test"], potential.labels)
+        _note_near(taken, options.group)
     _runs.log_stage(options, "fit")
     start, start_of_processor = time.perf_counter(), time.process_time()
     with _placed_warnings(places):
@@ -446,6 +447,21 @@ def _check_test(structures, places, labels) -> None:
     with _placed_warnings(places):
         for note in notes:
             warnings.warn(f"Structures held out for testing: {note}", DataWarning, stacklevel=2)
+
+
+def _note_near(taken, key) -> None:
+    """Say if structures held out are nearly equal to some that are learned from."""
+    from ..atoms._near_duplicates import NEAR, near_duplicates
+    from ._wanted import note
+
+    found, compared = near_duplicates(taken["test"], taken["train"])
+    if not found:
+        return
+    instead = "with --group" if key is None else f"by another --group than {key}"
+    note(
+        f"{found} of {compared} structures held out are within {NEAR} Å of one to learn from, so "
+        f"the errors of 'test' may be too small for new ones; hold related ones out {instead}"
+    )
 
 
 def _write_predictions(options, known) -> None:

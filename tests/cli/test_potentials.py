@@ -18,7 +18,7 @@ from ase.build import bulk
 from sk_ednn.atoms import EDNNPotential
 from sk_ednn.files import load
 from sk_ednn.structures._files import read_with_places
-from tests._labelled import labelled_atoms
+from tests._labelled import labelled_atoms, with_labels
 
 FAST = "--epochs 2 --cutoff 4 --json"
 
@@ -124,6 +124,41 @@ def test_groups_are_held_out_together_and_have_their_errors(go, files):
     assert one["force_mae"] == pytest.approx(load(files / "g.ednn").errors(some)["force_mae"])
     shown = go("evaluate g.ednn phases.extxyz --group phase").stdout
     assert "mean errors by phase" in shown and "phase 3" in shown
+
+
+def test_structures_that_were_learned_from_are_recognised(go, files):
+    go(f"fit train.extxyz {FAST} -o p.ednn")
+    held = np.sort(np.random.default_rng(0).permutation(20)[:4])
+    result = json.loads(go("evaluate p.ednn train.extxyz --json").stdout)
+    potential, atoms = load(files / "p.ednn"), io.read(files / "train.extxyz", ":")
+    assert result["learned_from"]["structures"] == 16
+    others = potential.errors([atoms[k] for k in held])
+    assert result["learned_from"]["errors"] == pytest.approx(others)
+    shown = go("evaluate p.ednn train.extxyz").stdout
+    assert "4 others, energy (meV/atom)" in shown
+    assert "16 of these structures were learned from: judge by the others" in shown
+    assert "learned" not in go("evaluate p.ednn test.extxyz").stdout
+    io.write(files / "learned.extxyz", [atoms[k] for k in range(20) if k not in held])
+    shown = go("evaluate p.ednn learned.extxyz").stdout
+    assert "16 of these structures were learned from: judge by structures that it" in shown
+
+
+def test_near_duplicates_of_structures_held_out_are_noted(go, files):
+    atoms = labelled_atoms(10)
+    for each in atoms[:10]:
+        moved = each.copy()
+        moved.positions += np.random.default_rng(0).normal(size=(4, 3)) * 0.01
+        moved.info["parent"] = each.info["parent"] = f"{each.positions[0, 0]:.6f}"
+        atoms.append(with_labels(moved))
+    io.write(files / "pairs.extxyz", atoms)
+    held = np.random.default_rng(0).permutation(20)[:4]
+    expected = sum((k + 10) % 20 not in held for k in held)
+    said = go("fit pairs.extxyz --epochs 1 --cutoff 4 --force -o p.ednn").stderr
+    assert f"note: {expected} of 4 structures held out are within 0.1 Å of one to learn" in said
+    assert "with --group" in said
+    line = "fit pairs.extxyz --epochs 1 --cutoff 4 --force -o p.ednn --group parent"
+    assert "within 0.1" not in go(line).stderr
+    assert "within 0.1" not in go("fit train.extxyz --epochs 1 --cutoff 4 --force -o p.ednn").stderr
 
 
 def test_images_and_energies_alone_go_the_other_way(go, files):
