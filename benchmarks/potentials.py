@@ -48,7 +48,8 @@ COMMON = {
     "hidden": "64,64", "channels": 24, "partners": 8, "l_max": 4, "n_radial": 8,
     "energy_weight": "0.1,20", "force_weight": "1,1", "stress_weight": "0.01,1", "force_delta": 1.0,
     "optimizer": "muon", "weight_decay": 0.0, "ema": 0.999, "early_stopping": False, "watch": 0.0,
-    "repulsion": 0, "weighting": 0.0, "committee": 1, "fraction": 0.05, "limit": 0, "force_share": 1.0,
+    "repulsion": 0, "weighting": 0.0, "committee": 1, "fraction": 0.05, "limit": 0,
+    "force_share": 1.0,
 }  # fmt: skip
 # What differs for each set.
 RECIPES = {
@@ -151,7 +152,14 @@ def main():
     name = first.parse_known_args()[0].set
     recipe = COMMON | RECIPES[name]
     args = arguments(
-        __doc__.splitlines()[0], data="data", set=name, seed=0, split=0, held_out="", out="", **recipe
+        __doc__.splitlines()[0],
+        data="data",
+        set=name,
+        seed=0,
+        split=0,
+        held_out="",
+        out="",
+        **recipe,
     )
     machine()
     torch.set_num_threads(1)
