@@ -83,6 +83,8 @@ def _report(path):
 
 
 def _counts(path):
+    if Path(path).suffix == ".xlsx":
+        pytest.importorskip("openpyxl")
     from sklearn.utils import Bunch
 
     from sk_ednn.images._output import write_counts
@@ -138,6 +140,7 @@ WRITERS = {
     "old.pdf": lambda path: _command(f"tile X.npy -o {path}"),
     "old.ckpt": _checkpoint,
     "counts.csv": _counts,
+    "counts.xlsx": _counts,
     "old.tif": _map,
     "old.extxyz": _structures,
     "old.traj": _structures,

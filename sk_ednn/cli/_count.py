@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +197,13 @@ def predict(ctx: typer.Context, options) -> dict[str, Any]:
     check_inputs(options)
     from ..images import read_pictures
     from ..images._geometry import Geometry
-    from ..images._output import write_counts, write_map, write_overlay, write_peaks
+    from ..images._output import (
+        require_table_name,
+        write_counts,
+        write_map,
+        write_overlay,
+        write_peaks,
+    )
     from ..images._views import NUMBERS_OF_VIEWS
     from ..images._zarr import MapWriter, require_map_or_nothing
 
@@ -214,6 +221,8 @@ def predict(ctx: typer.Context, options) -> dict[str, Any]:
     say = sayer(options)
     pictures = read_pictures(options.pictures, missing_chunks=options.missing_chunks)
     check_pictures(options, pictures)
+    if options.output is not None:
+        require_table_name(options.output)
     say(described(pictures))
     columns = columns_of_fit(options.model) or ["count"]
     if len(columns) != model.n_outputs_:  # written in Python
@@ -271,6 +280,9 @@ def predict(ctx: typer.Context, options) -> dict[str, Any]:
     rows = model.count(pictures, maps=maps, writers=by_region, done=done, progress=progress)
     if options.output is not None:
         write_counts(options.output, rows, columns)
+    if options.recorder is not None and find_spec("openpyxl") is not None:
+        # For spreadsheets that take the decimal points of CSV for separators of thousands.
+        write_counts(options.recorder.path("counts.xlsx"), rows, columns)
     result = {
         "columns": list(columns),
         "counts": [{key: _plain(value) for key, value in row.items()} for row in rows],

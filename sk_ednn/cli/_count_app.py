@@ -147,7 +147,11 @@ def predict(
     pictures: Pictures,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="File for the counts, .csv. Default: print them."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="File for the counts: .csv, or .xlsx for Excel. Default: print them.",
+        ),
     ] = None,
     maps: Annotated[
         Path | None,

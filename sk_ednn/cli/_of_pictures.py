@@ -42,7 +42,7 @@ def predicted(ctx: typer.Context) -> bool:
     given = {param.name for param in ctx.command.params if is_given(ctx, param.name)}
     output = params["output"]
     plain = given <= {"model", "fields", *_SHARED}
-    plain = plain and (output is None or output.suffix.lower() == ".csv")
+    plain = plain and (output is None or output.suffix.lower() in (".csv", ".xlsx"))
     if not plain or not are_pictures(params["fields"]) or not _counts(params["model"]):
         return False
     # As for other data, an existing table is replaced.

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import math
+
 from .._utils.optional import needing
+from .._utils.writing import replacing
+
+# Columns with a number of at least this size are shown to one decimal.
+_LARGE = 10.0
+# Widest column, in characters.
+_WIDEST = 40
 
 
 class NumberCell(str):
@@ -49,3 +58,67 @@ def _text(cell) -> str:
         whole = isinstance(cell, float) and cell.is_integer()
         return NumberCell(f"{cell:.0f}" if whole else str(cell))
     return str(cell)
+
+
+def require_openpyxl(path) -> None:
+    """Raise `MissingExtraError` if an Excel file cannot be written, since openpyxl is missing."""
+    with needing(f"Writing {path}", extra="images", otherwise="A .csv file needs nothing."):
+        import openpyxl  # noqa: F401
+
+
+def write_sheet(path, header, rows) -> None:
+    """Write a table as an Excel file with one sheet.
+
+    Numbers are written as numbers, to be shown with the decimal mark of the reader's language:
+    those of a column with large ones to one decimal, without a change of the numbers. Texts are
+    never formulas, also those that begin with ``=``; characters that a sheet cannot contain become
+    question marks.
+
+    Parameters
+    ----------
+    path : str or Path
+    header : sequence of str
+    rows : sequence of sequences
+        Texts and numbers; NaN is an empty cell.
+
+    Raises
+    ------
+    MissingExtraError
+        If openpyxl is not installed.
+    """
+    require_openpyxl(path)
+    from openpyxl import Workbook
+    from openpyxl.styles import Font
+    from openpyxl.utils import get_column_letter
+
+    book = Workbook()
+    sheet = book.active
+    for i, row in enumerate([header, *rows], start=1):
+        for j, value in enumerate(row, start=1):
+            if isinstance(value, str):
+                cell = sheet.cell(i, j, _plain_text(value))
+                cell.data_type = "s"
+            elif math.isfinite(value):
+                sheet.cell(i, j, float(value))
+    for j, name in enumerate(header, start=1):
+        sheet.cell(1, j).font = Font(bold=True)
+        values = [row[j - 1] for row in rows]
+        numbers = [value for value in values if not isinstance(value, str) and math.isfinite(value)]
+        if numbers and max(map(abs, numbers)) >= _LARGE:
+            for i in range(2, len(values) + 2):
+                sheet.cell(i, j).number_format = "0.0"
+        texts = [name, *(value for value in values if isinstance(value, str))]
+        wide = min(max(map(len, texts)) + 2, _WIDEST)
+        sheet.column_dimensions[get_column_letter(j)].width = wide
+    sheet.freeze_panes = "B2"
+    content = io.BytesIO()  # a zip that a full disk cuts off is closed noisily
+    book.save(content)
+    with replacing(path, "wb") as file:
+        file.write(content.getvalue())
+
+
+def _plain_text(text) -> str:
+    """Return a text without characters that the XML of a sheet cannot contain."""
+    from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+
+    return ILLEGAL_CHARACTERS_RE.sub("?", text).encode("utf-8", "replace").decode("utf-8")

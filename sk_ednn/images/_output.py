@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 from uuid import NAMESPACE_OID, uuid5
 
 import numpy as np
@@ -11,7 +12,11 @@ import numpy as np
 from .._utils.hashing import digest
 from .._utils.optional import needing
 from .._utils.writing import replacing
+from ._excel import require_openpyxl, write_sheet
 from ._peaks import peaks
+
+# Tables of counts are written under names that end so.
+ENDINGS_OF_TABLES = (".csv", ".xlsx")
 
 # Largest length of an overlay along its longer side.
 _LARGEST_OVERLAY = 4096
@@ -22,28 +27,65 @@ _FULL = 0.995
 _COLOURS = np.array([[255, 225, 60], [255, 120, 0], [215, 0, 60]], dtype=np.float64)
 
 
-def write_counts(path, rows, columns) -> None:
-    """Write a table of counts with intervals and flags as CSV.
+def require_table_name(path) -> None:
+    """Raise if a table of counts cannot be written under a name.
 
     Parameters
     ----------
     path : str or Path
+
+    Raises
+    ------
+    ValueError
+        If the name ends neither in .csv nor in .xlsx.
+    MissingExtraError
+        If it ends in .xlsx, and openpyxl is not installed.
+    """
+    if Path(path).suffix.lower() not in ENDINGS_OF_TABLES:
+        raise ValueError(
+            f"A table of counts ends in {' or '.join(ENDINGS_OF_TABLES)}, got {path}. Use .csv for "
+            "programs, .xlsx for Excel and other spreadsheets."
+        )
+    if Path(path).suffix.lower() == ".xlsx":
+        require_openpyxl(path)
+
+
+def write_counts(path, rows, columns) -> None:
+    """Write a table of counts with intervals and flags: CSV, or Excel if the name says so.
+
+    Parameters
+    ----------
+    path : str or Path
+        Ends in .csv or .xlsx.
     rows : list of Bunch
         Of `CountRegressor.count`.
     columns : sequence of str
         Names of the totals.
+
+    Raises
+    ------
+    ValueError, MissingExtraError
+        As `require_table_name` does.
     """
+    require_table_name(path)
     header = ["file"]
     for name in columns:
         header += [name, f"{name} low", f"{name} high", f"{name} spread"]
+    header += ["novelty", "flag"]
+    table = []
+    for row in rows:
+        parts = (np.ravel(row[key]) for key in ("total", "low", "high", "spread"))
+        numbers = [float(f"{value:.6g}") for value in np.stack(list(parts), axis=1).ravel()]
+        table.append([row.name, *numbers, float(f"{row.novelty:.3g}"), row.flag])
+    if Path(path).suffix.lower() == ".xlsx":
+        write_sheet(path, header, table)
+        return
     with replacing(path, "w", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*header, "novelty", "flag"])
-        for row in rows:
-            parts = (np.ravel(row[key]) for key in ("total", "low", "high", "spread"))
-            numbers = np.stack(list(parts), axis=1)
-            cells = [f"{value:.6g}" if np.isfinite(value) else "" for value in numbers.ravel()]
-            writer.writerow([row.name, *cells, f"{row.novelty:.3g}", row.flag])
+        writer.writerow(header)
+        for name, *numbers, novelty, flag in table:
+            cells = [f"{value:.6g}" if np.isfinite(value) else "" for value in numbers]
+            writer.writerow([name, *cells, f"{novelty:.3g}", flag])
 
 
 def write_peaks(path, contributions, focus) -> None:

@@ -17,6 +17,7 @@ from PIL import Image  # noqa: E402
 from sk_ednn.cli import main  # noqa: E402
 from sk_ednn.datasets import make_pictures  # noqa: E402
 from sk_ednn.images import as_picture, peaks  # noqa: E402
+from sk_ednn.images._excel import write_sheet  # noqa: E402
 from sk_ednn.images._output import overlay_png, write_map  # noqa: E402
 
 RNG = np.random.default_rng(0)
@@ -102,6 +103,52 @@ def test_from_two_folders_and_a_table_to_counts_and_maps(dishes, capsys):
         with open(maps / f"{stem} peaks.csv", encoding="utf-8", newline="") as file:
             shares = [float(line["share"]) for line in csv.DictReader(file)]
         assert sum(shares) == pytest.approx(total, rel=0.01)
+
+
+@pytest.mark.parametrize("command", [["count", "predict"], ["predict"]])
+def test_a_workbook_of_counts_has_the_numbers_of_the_table(command, dishes, tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    table, book = tmp_path / "out.csv", tmp_path / "out.xlsx"
+    for path in (table, book):
+        words = [str(dishes / "model.ednn"), str(dishes / "new"), "-q", "-o", str(path)]
+        assert main([*command, *words]) == 0
+    with open(table, encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    names, *cells = openpyxl.load_workbook(book).active.iter_rows()
+    assert [cell.value for cell in names] == header
+    assert len(cells) == len(rows) == 2
+    for row, written in zip(rows, cells, strict=True):
+        assert written[0].value == row[0]
+        for text, cell in zip(row[1:-1], written[1:-1], strict=True):
+            assert cell.data_type == "n" and cell.value == float(text)
+        assert written[1].number_format == "0.0"
+
+
+@pytest.mark.parametrize("ending", [".ods", ".xls", ".txt", ".parquet", ".json", ""])
+@pytest.mark.parametrize("command", [["count", "predict"], ["predict"]])
+def test_tables_of_counts_have_names_that_say_what_they_are(
+    command, ending, dishes, tmp_path, capsys
+):
+    path = tmp_path / f"out{ending}"
+    words = [str(dishes / "model.ednn"), str(dishes / "new"), "-q", "-o", str(path)]
+    assert main([*command, *words]) == 1
+    said = capsys.readouterr().err
+    assert str(path) in said and ".csv" in said
+    assert not path.exists()
+
+
+def test_texts_of_a_workbook_are_no_formulas(tmp_path):
+    """Names of files may be anything; a gap is an empty cell, and small numbers are not rounded."""
+    openpyxl = pytest.importorskip("openpyxl")
+    names = ["=1+1.png", "+2.png", "a\x07b.png", "c\udc80.png", "ok.png"]
+    totals = [0.0314, np.nan, -0.5, 2.0, 9.0]
+    write_sheet(tmp_path / "a.xlsx", ["=file", "area"], list(zip(names, totals, strict=True)))
+    rows = list(openpyxl.load_workbook(tmp_path / "a.xlsx").active.iter_rows())
+    texts = ["=file", "=1+1.png", "+2.png", "a?b.png", "c?.png", "ok.png"]
+    assert [row[0].value for row in rows] == texts
+    assert {row[0].data_type for row in rows} == {"s"}
+    assert [row[1].value for row in rows[1:]] == [0.0314, None, -0.5, 2.0, 9.0]
+    assert {row[1].number_format for row in rows} == {"General"}
 
 
 def test_fit_and_predict_of_pictures_are_those_of_count(dishes, tmp_path, capsys):
