@@ -16,6 +16,8 @@ def check_encoding(options) -> None:
         )
     if options.angles is not None:
         period_of(options.angles)
+    elif options.harmonics != 1:
+        raise ValueError("--harmonics is for angles: name their period too, such as --angles 360.")
     if (options.categorical or options.angles is not None) and options.channel_axis is not None:
         raise ValueError(
             "--categorical and --angles are for fields without channels: leave out --channel-axis. "
@@ -46,5 +48,5 @@ def encoder_of(options, X):
     from ..encoders import AngleFields, OneHotFields
 
     if options.angles is not None:
-        return AngleFields(period_of(options.angles)).fit(X)
+        return AngleFields(period_of(options.angles), options.harmonics).fit(X)
     return OneHotFields(OneHotFields().fit(X).categories_).fit(X)

@@ -146,6 +146,15 @@ class Values:
             autocompletion=lambda: ["2pi", "360", "pi", "180"],
         ),
     ] = None
+    harmonics: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=64,
+            help="With --angles: use the cosines and sines of up to this multiple of each angle: 2 "
+            "for energies with cos 2θ, such as nematic terms.",
+        ),
+    ] = 1
     density_unit: DensityUnit = None
 
 

@@ -33,6 +33,7 @@ FIT = {
     "seed": 3,
     "jobs": 1,
     "categorical": False,
+    "harmonics": 1,
     "angles": None,
     "epochs": None,
     "lr": None,

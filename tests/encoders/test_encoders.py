@@ -22,9 +22,9 @@ PAIRS = make_pipeline(PolynomialFeatures(2), Ridge(1e-3))
 CHANNELS = GridTiling(1, 1, channel_axis=-1)
 
 
-def xy(n, shape, seed=0, period=2 * np.pi):
+def xy(n, shape, seed=0, period=2 * np.pi, multiples=(1,)):
     angles = np.random.default_rng(seed).uniform(0, period, size=(n, *shape))
-    return angles, xy_energy(angles, period)
+    return angles, sum(xy_energy(k * angles, period) for k in multiples)
 
 
 def xy_energy(angles, period=2 * np.pi):
@@ -46,6 +46,7 @@ ENCODERS = {
     "angles in float32": (AngleFields(), xy(4, (5, 6))[0].astype(np.float32)),
     "degrees": (AngleFields(360), labels() * 100),
     "axes": (AngleFields(period=180), xy(4, (5, 6), period=180)[0]),
+    "three harmonics": (AngleFields(harmonics=3), xy(4, (5, 6))[0]),
 }
 
 
@@ -70,6 +71,15 @@ def test_angles_are_equal_up_to_their_period(period):
     np.testing.assert_allclose(result[..., 0], np.cos(2 * np.pi * X / period), atol=1e-14)
     np.testing.assert_allclose(result[..., 1], np.sin(2 * np.pi * X / period), atol=1e-14)
     np.testing.assert_allclose(encoder.transform(X + 1000 * period), result, atol=1e-11)
+
+
+@pytest.mark.parametrize("period", [2 * np.pi, 360])
+@pytest.mark.parametrize("harmonics", [1, 2, 5])
+def test_harmonics_are_encodings_of_multiples(period, harmonics):
+    X = np.random.default_rng(0).uniform(0, period, size=(2, 4))
+    result = AngleFields(period, harmonics).fit(X).transform(X)
+    parts = [AngleFields(period).fit(X).transform(k * X) for k in range(1, harmonics + 1)]
+    np.testing.assert_allclose(result, np.concatenate(parts, axis=-1), atol=1e-13)
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -146,6 +156,9 @@ def test_unknown_labels_are_named():
         (OneHotFields(), ArraySource(labels()), r"set the labels.*\[0, 1, 2\]"),
         (AngleFields(0), labels(), "'period' parameter"),
         (AngleFields("degrees"), labels(), "'period' parameter"),
+        (AngleFields(harmonics=0), labels(), "'harmonics' parameter"),
+        (AngleFields(harmonics=1.5), labels(), "'harmonics' parameter"),
+        (AngleFields(harmonics=10**9), labels(), "'harmonics' parameter"),
         (AngleFields(), np.full((2, 4), np.nan), "NaN"),
     ],
 )
@@ -183,9 +196,23 @@ def test_cosines_beat_angles_on_xy_energies(period):
     assert errors[1] < 0.05 * errors[0]
 
 
+@pytest.mark.parametrize(
+    ("period", "multiples", "needed"), [(2 * np.pi, (1, 2), 2), (360, (1, 2), 2), (360, (1, 3), 3)]
+)
+def test_terms_with_multiples_of_angles_need_their_harmonics(period, multiples, needed):
+    X, y = xy(400, (20,), period=period, multiples=multiples)  # rings
+    errors = []
+    for harmonics in (needed - 1, needed):
+        model = make_pipeline(AngleFields(period, harmonics), EDNNRegressor(PAIRS, CHANNELS))
+        model.fit(X[:300], y[:300])
+        errors.append(np.abs(model.predict(X[300:]) - y[300:]).mean())
+    assert errors[1] < 0.1 * errors[0]
+
+
 PIPELINES = {
     "labels": (OneHotFields([0, 1, 2]), labels((20, 4, 6))),
     "angles": (AngleFields(), xy(20, (4, 6))[0]),
+    "harmonics": (AngleFields(harmonics=2), xy(20, (4, 6))[0]),
 }
 
 
@@ -228,10 +255,12 @@ def test_nothing_beyond_a_boundary_is_no_label():
 
 
 @pytest.mark.parametrize("period", [2 * np.pi, 360])
+@pytest.mark.parametrize("harmonics", [1, 3])
 @pytest.mark.parametrize("ragged", [False, True])
-def test_slopes_with_respect_to_angles_are_those_of_differences(period, ragged):
+def test_slopes_with_respect_to_angles_are_those_of_differences(period, harmonics, ragged):
     X, y = xy(30, (4, 5), period=period)
-    model = make_pipeline(AngleFields(period), EDNNRegressor(PAIRS, CHANNELS)).fit(X, y)
+    encoder = AngleFields(period, harmonics)
+    model = make_pipeline(encoder, EDNNRegressor(PAIRS, CHANNELS)).fit(X, y)
     some = [X[0], X[1, :3]] if ragged else X[:2]
     encoder, regressor = model[0], model[1]
     slopes = encoder.pull(some, regressor.predict_gradient(encoder.transform(some)))
@@ -247,10 +276,11 @@ def test_slopes_with_respect_to_angles_are_those_of_differences(period, ragged):
         np.testing.assert_allclose(result, difference, rtol=1e-5, atol=1e-8)
 
 
-def test_pull_and_push_are_adjoint(rng):
+@pytest.mark.parametrize("harmonics", [1, 2])
+def test_pull_and_push_are_adjoint(harmonics, rng):
     X = xy(2, (4, 5))[0]
-    for adjoint in AngleFields().fit(X).angle_gradients(X, X):
-        slope, direction = rng.normal(size=(2, 4, 5)), rng.normal(size=(4, 5))
+    for adjoint in AngleFields(harmonics=harmonics).fit(X).angle_gradients(X, X):
+        slope, direction = rng.normal(size=(2 * harmonics, 4, 5)), rng.normal(size=(4, 5))
         left, right = (
             (adjoint.pull(slope) * direction).sum(),
             (slope * adjoint.push(direction)).sum(),

@@ -85,6 +85,8 @@ CHANGES = [
     ("labels", "steps.0.1.categories_", lambda old: old[0]),
     ("labels", "steps.0.1._grid_ndim", lambda old: [2]),
     ("angles", "steps.0.1._grid_ndim", lambda old: 10**6),
+    ("angles", "steps.0.1.harmonics", lambda old: 0),
+    ("angles", "steps.0.1.harmonics", lambda old: 65),
     ("averages", "steps.0.1.channel_axis", lambda old: 7),
     ("averages", "steps.0.1.n_channels_", lambda old: 0),
     ("filters", "steps.0.1.filters", lambda old: (True,)),
@@ -118,6 +120,17 @@ def test_contradicting_parts_are_refused_when_the_file_is_read(name, path, chang
         load(tmp_path / "wrong.ednn")
 
 
+def test_angles_of_files_without_harmonics_are_read(tmp_path):
+    """Files that were written before the parameter was there."""
+    model = MADE["angles"]()
+    expected = model.predict(FIELDS)
+    del model[0].harmonics
+    save(model, tmp_path / "before.ednn")
+    loaded = load(tmp_path / "before.ednn")
+    assert loaded[0].harmonics == 1
+    np.testing.assert_array_equal(loaded.predict(FIELDS), expected)
+
+
 def test_encoders_that_are_fitted_can_encode_what_they_are_tried_on():
     """The trial of a file refuses no encoder that was fitted."""
     stacked = FIELDS[..., None] + np.arange(3)
@@ -125,6 +138,7 @@ def test_encoders_that_are_fitted_can_encode_what_they_are_tried_on():
         (OneHotFields([2, 0, 1]), LABELS),
         (OneHotFields(), LABELS + 0.5),
         (AngleFields(period=1.0), FIELDS[:, 0]),
+        (AngleFields(harmonics=3), FIELDS),
         (IntensiveContext(channel_axis=-1), stacked),
         (IntensiveContext(("mean", "square")), [FIELDS[0], FIELDS[1, :2]]),
         (ReciprocalContext((0.0, (0.0, 2.0)), spacing=(0.1, 2.0)), FIELDS),
