@@ -98,7 +98,7 @@ def run(ctx: typer.Context, options) -> tuple[dict[str, Any], Callable]:
     errors, verdict = measured(estimator, parts, options)
     result |= errors | ({} if atoms is None else atoms.chosen) | {"verdict": verdict}
     if atoms is None and y.ndim == 1:
-        step = next_step(result, hint, options.context)
+        step = next_step(result, hint, options)
         result |= {} if step is None else {"next": step}
     model = estimator if atoms is None else atoms.piped(estimator)
     write_files(ctx, options, model, estimator, parts, result, seconds)

@@ -11,9 +11,11 @@ from . import _config, _runs
 from ._files import write_arrays
 from ._report import about_fit, write_report
 
-# An error of this share of the spread asks for a next step; training errors below this share of
-# the test error mean that systems are too few.
-_SIZEABLE, _SMALLER = 0.2, 0.3
+# Totals that are exact, as computed energies are, are learned to less than the first share of their
+# spread; from the second on, something is missing in any case. Between them it may be noise.
+_OF_EXACT_TOTALS, _SIZEABLE = 0.01, 0.2
+# Training errors below this share of the test error mean that systems are too few.
+_SMALLER = 0.3
 
 # Fields whose contributions a run keeps, and the size up to which it does.
 _SHOWN_MAPS, _MOST_SITES = 8, 1 << 18
@@ -36,8 +38,8 @@ def measured(estimator, parts, options) -> tuple[dict[str, Any], Any]:
     return errors, _per_output(judge, parts[judged][1], predicted[judged])
 
 
-def next_step(result, hint, context) -> str | None:
-    """Return what to try if the error is a sizeable part of the spread of totals, else None.
+def next_step(result, hint, options) -> str | None:
+    """Return what to try if the error is too large for exact totals, else None.
 
     Parameters
     ----------
@@ -45,11 +47,11 @@ def next_step(result, hint, context) -> str | None:
         Errors and the verdict of one total.
     hint : bool
         Whether a hint on the values was printed.
-    context : str
-        The option.
+    options : object
+        Those of the fit.
     """
     share = result["verdict"]["over_spread"]
-    if share is None or share < _SIZEABLE or "test" not in result:
+    if share is None or share < _OF_EXACT_TOTALS or "test" not in result:
         return None
     if hint:
         return "if the hint above is true, its option will help"
@@ -58,10 +60,16 @@ def next_step(result, hint, context) -> str | None:
             "the errors of the systems trained on are far smaller: add systems, or try a simpler "
             "--model or less --context"
         )
-    return (
-        "the errors of the systems trained on are of similar size: try more --context "
-        f"({context} now), or another --model"
-    )
+    tries = [f"more --context ({options.context} now)", "another --model"]
+    if options.angles is not None:
+        tries.insert(0, f"--harmonics {options.harmonics + 1} ({options.harmonics} now)")
+    what = f"try {', '.join(tries[:-1])} or {tries[-1]}"
+    if share < _SIZEABLE:
+        return (
+            "if the totals are exact, as computed energies are, they contain a term that is "
+            f"missing in the model: {what}. If they were measured, this may be their noise"
+        )
+    return f"the errors of the systems trained on are of similar size: {what}"
 
 
 def _write_maps(options, estimator, X) -> None:

@@ -69,6 +69,8 @@ def test_a_label_that_was_not_there_is_named(run, folder, states):
     [
         ("--categorical --angles 360", "use --categorical or --angles, not both"),
         ("--categorical --channel-axis -1", "leave out --channel-axis"),
+        ("--harmonics 2", "--harmonics is for angles"),
+        ("--categorical --harmonics 2", "--harmonics is for angles"),
         ("--angles half", "a period such as 360"),
         ("--angles -360", "a period such as 360"),
     ],
@@ -97,6 +99,19 @@ def test_periods_as_they_are_written(text, period):
 def test_what_is_no_period(text):
     with pytest.raises(ValueError, match="must be a period"):
         period_of(text)
+
+
+def test_a_second_harmonic_is_asked_for_and_helps(run, folder):
+    turns = np.random.default_rng(0).uniform(0, 2 * np.pi, size=(500, 24))  # rings
+    bonds = turns - np.roll(turns, 1, 1)
+    np.savez(folder / "nematic.npz", X=turns, y=-(np.cos(bonds) + 0.1 * np.cos(2 * bonds)).sum(1))
+    line = "fit nematic.npz --angles 2pi --model quadratic"
+    first = json.loads(run(f"{line} -o first.ednn --json").stdout)
+    assert 0.01 < first["verdict"]["over_spread"] < 0.2
+    assert "term that is missing in the model: try --harmonics 2 (1 now)" in first["next"]
+    second = json.loads(run(f"{line} --harmonics 2 -o second.ednn --json").stdout)
+    assert second["test"]["rmse"] < 0.1 * first["test"]["rmse"] and "next" not in second
+    assert files.load(folder / "second.ednn")[0].harmonics == 2
 
 
 # --- hints ------------------------------------------------------------------------------------

@@ -217,7 +217,7 @@ def test_what_has_learned_nothing_says_so(run, folder):
 
 
 def test_a_large_error_is_followed_by_what_to_try_next(run, folder):
-    X, y = make_potts(4, 120, (6, 6), random_state=0, return_X_y=True)
+    X, y = make_potts(4, 300, (6, 6), random_state=0, return_X_y=True)
     np.savez(folder / "potts.npz", X=X, y=y)
     said = run("fit potts.npz --model quadratic -o next.ednn").output
     assert "next: if the hint above is true, its option will help" in said
