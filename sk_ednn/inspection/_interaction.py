@@ -55,9 +55,11 @@ def interaction_profile(
             Distances along an axis in sites, from 1.
         strength : ndarray of shape (n_axes, n_distances)
             Mean absolute interaction, in units of y; NaN if an axis is too short. It is zero, up
-            to round-off, beyond a window.
+            to round-off, beyond a window. All channels of a site are changed at once, to those of
+            another site; with several outputs, it is the mean over them.
         std_error : ndarray of shape (n_axes, n_distances)
-            Standard error of that mean.
+            Standard error of that mean, due to the choice of pairs and values. Errors of the model
+            are not included.
         window : tuple of int
             Number of sites of a tile along each axis.
 

@@ -30,8 +30,9 @@ def leverage(estimator, X_train, X, *, term=None):
         h = φ (ΦᵀΦ + α)⁻¹ φᵀ
 
     If the training totals have noise of variance σ² and the prior matches the penalty, a
-    prediction has the variance σ² h. Features that the training data lack increase it in inverse
-    proportion to α. It grows as the square of the number of copies of a sample.
+    prediction has the variance σ² h, and the standard error σ√h. It covers that noise only, and no
+    error of a term that the model lacks. Features that the training data lack increase h in
+    inverse proportion to α. It grows as the square of the number of copies of a sample.
 
     Parameters
     ----------
