@@ -38,6 +38,13 @@ _FLAGS = {
     ),
 }
 _POOR = 0.5  # of the error of the mean as a prediction: above, a training has hardly begun
+_NO_BETTER = 0.9
+# Where totals of this many pictures not seen spread by less than this share of the true ones, the
+# model keeps to the mean.
+_FEW_FOR_SPREAD, _TOO_SMALL = 6, 0.7
+_FURTHEST = 3
+# A training that took this share of its time or more was ended by it.
+_IN_TIME = 0.95
 
 
 def fit(ctx: typer.Context, options) -> dict[str, Any]:
@@ -169,17 +176,57 @@ def show_fit(result) -> None:
             )
             if column["error"] > _POOR * column["error_of_mean"]:
                 poor = True
-                typer.echo(
-                    f"next: {name} is hardly learned yet: train longer with --minutes, add "
-                    "pictures, or look for wrong numbers in the table and objects larger than "
-                    "some 20 pixels (--reduction)"
-                )
+                typer.echo(_advice(name, column, result))
+            for note in _notes_on_error(name, column):
+                typer.echo(note)
     show_files(f"{result['minutes']:.1f} minutes", result)
     if not poor:
         model = shlex.quote(str(result["output"]))
         typer.echo(
             f"next: sk-ednn count predict {model} NEW_PICTURES --output counts.csv --maps maps"
         )
+
+
+def _advice(name, column, result) -> str:
+    """Return what to try where a total is learned badly.
+
+    Examples
+    --------
+    >>> from sk_ednn.cli._count import _advice
+    >>> column = {"error": 20.9, "error_of_mean": 26.0}
+    >>> _advice("fat cells", column, {"passes": 120, "in_time": True, "reduction": 1})
+    'next: fat cells is learned badly: add pictures (every picture was seen 120 times; more minutes
+    change little), and check reduction 1: objects should be some 13 pixels apart'
+    """
+    no_better = column["error"] > _NO_BETTER * column["error_of_mean"]
+    how = "is not learned, no better than by the mean" if no_better else "is learned badly"
+    passes = f"every picture was seen {result['passes']} times"
+    if result["in_time"]:
+        more = f"add pictures ({passes}; more minutes change little)"
+    else:
+        more = f"train longer with --minutes ({passes} when the time was over), add pictures"
+    return (
+        f"next: {name} {how}: {more}, and check reduction {result['reduction']}: objects should "
+        "be some 13 pixels apart"
+    )
+
+
+def _notes_on_error(name, column) -> list[str]:
+    """Return which pictures are furthest off, and whether differences come out too small."""
+    notes = []
+    if column["error"] > _POOR * column["error_of_mean"]:
+        worst = ", ".join(
+            f"{each['name']} ({each['true']:.4g} in the table, {each['predicted']:.4g} counted)"
+            for each in column["worst"]
+        )
+        notes.append(f"furthest off of those not seen: {worst}")
+    spread, predicted = column["spread"], column["spread_predicted"]
+    if column["known"] >= _FEW_FOR_SPREAD and predicted < _TOO_SMALL * spread:
+        notes.append(
+            f"differences of {name} come out too small: counts not seen spread by {predicted:.3g}, "
+            f"in the table by {spread:.3g}; high ones are counted too low and low ones too high"
+        )
+    return notes
 
 
 def predict(ctx: typer.Context, options) -> dict[str, Any]:
@@ -468,6 +515,9 @@ def _fitted(model, matched, seconds) -> dict[str, Any]:
         "held_back": n,
         "minutes": seconds / 60,
         "reduction": model.geometry_[0],
+        # Passes over the pictures, and whether they ended before the time did.
+        "passes": min(history[-1]["epoch"] for history in model.history_),
+        "in_time": model.minutes is None or seconds / 60 < _IN_TIME * model.minutes,
         "error": model.error_ if n else None,
         "totals": {},
     }
@@ -479,8 +529,27 @@ def _fitted(model, matched, seconds) -> dict[str, Any]:
             "error": float(np.abs(held["predicted"][:, k] - held["true"][:, k]).mean()) if n else 0,
             "error_of_mean": float(np.abs(column - column.mean()).mean()),
             "half_width": float(half[k]),
+            **_held_back(matched, held["index"], held["true"][:, k], held["predicted"][:, k]),
         }
     return result
+
+
+def _held_back(matched, index, true, predicted) -> dict[str, Any]:
+    """Return spreads of totals of pictures not seen, and those that are furthest off."""
+    furthest = np.argsort(-np.abs(predicted - true), kind="stable")[:_FURTHEST]
+    return {
+        "known": len(true),
+        "spread": float(true.std()) if len(true) else 0.0,
+        "spread_predicted": float(predicted.std()) if len(true) else 0.0,
+        "worst": [
+            {
+                "name": matched.pictures[index[j]].name,
+                "true": float(true[j]),
+                "predicted": float(predicted[j]),
+            }
+            for j in furthest
+        ],
+    }
 
 
 def sayer(options):

@@ -225,19 +225,47 @@ def test_a_fit_says_what_it_reads_and_how_far_it_is_off(dishes, tmp_path, capsys
     assert main(command) == 0
     said = capsys.readouterr()
     assert " on 2 pictures not seen; predicting the mean of all pictures would be off" in said.out
+    if "furthest off" in said.out:
+        assert said.out.count(" in the table, ") == 2
 
 
-@pytest.mark.parametrize("share", [0.4, 0.6])
-def test_a_fit_names_one_next_step(share, capsys):
+def shown_fit(capsys, share, *, in_time=True, shrunk=1.0, known=9):
     from sk_ednn.cli._count import show_fit
 
-    column = {"mean": 170.0, "error": share * 45.4, "error_of_mean": 45.4, "half_width": 9.0}
+    worst = [{"name": "dish 7.png", "true": 250.0, "predicted": 170.0}]
+    column = {
+        "mean": 170.0, "error": share * 45.4, "error_of_mean": 45.4, "half_width": 9.0,
+        "known": known, "spread": 50.0, "spread_predicted": shrunk * 50.0, "worst": worst,
+    }  # fmt: skip
     show_fit({"error": share * 45.4, "held_back": 9, "totals": {"cells": column}, "minutes": 1.0,
-              "output": "a model.ednn", "replaced": False})  # fmt: skip
-    steps = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next: ")]
-    command = "next: sk-ednn count predict 'a model.ednn' NEW_PICTURES --output counts.csv"
+              "output": "a model.ednn", "replaced": False, "reduction": 1, "passes": 40,
+              "in_time": in_time})  # fmt: skip
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("in_time", [True, False])
+@pytest.mark.parametrize("share", [0.4, 0.6, 1.1])
+def test_a_fit_names_one_next_step(share, in_time, capsys):
+    said = shown_fit(capsys, share, in_time=in_time)
+    steps = [line for line in said.splitlines() if line.startswith("next: ")]
     assert len(steps) == 1
-    assert steps[0].startswith(command if share < 0.5 else "next: cells is hardly learned yet")
+    if share < 0.5:
+        command = "next: sk-ednn count predict 'a model.ednn' NEW_PICTURES --output counts.csv"
+        assert steps[0].startswith(command) and "dish 7.png" not in said
+        return
+    assert ("no better than by the mean" in steps[0]) is (share > 1)
+    assert ("train longer with --minutes" in steps[0]) is not in_time
+    assert "reduction 1" in steps[0]
+    assert "furthest off of those not seen: dish 7.png (250 in the table, 170 counted)" in said
+
+
+@pytest.mark.parametrize(("shrunk", "known", "told"), [
+    (0.4, 9, True), (0.9, 9, False), (0.4, 3, False), (1.4, 9, False),
+])  # fmt: skip
+@pytest.mark.parametrize("share", [0.4, 0.6])
+def test_a_fit_says_that_differences_come_out_too_small(share, shrunk, known, told, capsys):
+    said = shown_fit(capsys, share, shrunk=shrunk, known=known)
+    assert ("differences of cells come out too small" in said) is told
 
 
 @pytest.mark.parametrize("output", [True, False])
