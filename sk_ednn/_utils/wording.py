@@ -4,6 +4,54 @@ import re
 
 # Letters whose names begin with a vowel, as in "an SVR".
 _VOWEL_NAMES = "AEFHILMNORSX"
+# Larger numbers are written with an exponent.
+_LARGEST_PLAIN = 1e15
+# Intervals that rest on fewer errors are called rough.
+_FEW_ERRORS = 20
+
+
+def plain(value, digits=4) -> str:
+    """Return a number with some significant digits, large ones to the next whole number.
+
+    Parameters
+    ----------
+    value : float
+    digits : int, default=4
+
+    Examples
+    --------
+    >>> from sk_ednn._utils.wording import plain
+    >>> [plain(value) for value in (174.26, 12345.6, 0.0314159, 7.0)]
+    ['174.3', '12346', '0.03142', '7']
+    >>> [plain(value, 2) for value in (4.72, 167.3, 99.7)]
+    ['4.7', '167', '100']
+    """
+    text = f"{value:.{digits}g}"
+    return f"{value:.0f}" if "e+" in text and abs(value) < _LARGEST_PLAIN else text
+
+
+def rough_interval(n_held_back) -> str:
+    """Return a sentence on intervals that rest on few pictures; empty if they rest on many.
+
+    Parameters
+    ----------
+    n_held_back : int
+        Pictures that were held back from the fit.
+
+    Examples
+    --------
+    >>> from sk_ednn._utils.wording import rough_interval
+    >>> rough_interval(6)
+    'the intervals are estimated from 6 held-back pictures only, and are rough themselves'
+    >>> rough_interval(1)
+    'the intervals are estimated from one held-back picture only, and are rough themselves'
+    >>> rough_interval(200), rough_interval(0)
+    ('', '')
+    """
+    if not 0 < n_held_back < _FEW_ERRORS:
+        return ""
+    pictures = "one held-back picture" if n_held_back == 1 else f"{n_held_back} held-back pictures"
+    return f"the intervals are estimated from {pictures} only, and are rough themselves"
 
 
 def with_article(noun) -> str:

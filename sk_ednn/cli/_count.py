@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import typer
 
-from .._utils.wording import with_article
+from .._utils.wording import plain, rough_interval, with_article
 from . import _runs
 from ._errors import Interrupts
 from ._files import check_readable
@@ -154,7 +154,8 @@ def _keep(options, model, matched, result) -> None:
     sizes = [matched.pictures[k].n_pixels for k in held["index"]]
     if len(sizes):
         rows = {"test": (held["true"], held["predicted"], sizes)}
-        _runs.write_predictions(options, rows)
+        names = {"test": [matched.pictures[k].name for k in held["index"]]}
+        _runs.write_predictions(options, rows, names, kind="picture")
     stopped = result.get("interrupted")
     if options.recorder.stop_requested:
         stopped = f"stopped after {result['minutes']:.1f} minutes; the best weights are kept"
@@ -169,10 +170,10 @@ def show_fit(result) -> None:
     else:
         for name, column in result["totals"].items():
             typer.echo(
-                f"{name}: off by {column['error']:.3g} of {column['mean']:.4g} on "
+                f"{name}: off by {plain(column['error'], 3)} of {plain(column['mean'])} on "
                 f"{result['held_back']} pictures not seen; predicting the mean of all pictures "
-                f"would be off by {column['error_of_mean']:.3g}; 90 % within ± "
-                f"{column['half_width']:.3g}"
+                f"would be off by {plain(column['error_of_mean'], 3)}; 90 % within ± "
+                f"{plain(column['half_width'], 3)}"
             )
             if column["error"] > _POOR * column["error_of_mean"]:
                 poor = True
@@ -216,15 +217,17 @@ def _notes_on_error(name, column) -> list[str]:
     notes = []
     if column["error"] > _POOR * column["error_of_mean"]:
         worst = ", ".join(
-            f"{each['name']} ({each['true']:.4g} in the table, {each['predicted']:.4g} counted)"
+            f"{each['name']} ({plain(each['true'])} in the table, "
+            f"{plain(each['predicted'])} counted)"
             for each in column["worst"]
         )
         notes.append(f"furthest off of those not seen: {worst}")
     spread, predicted = column["spread"], column["spread_predicted"]
     if column["known"] >= _FEW_FOR_SPREAD and predicted < _TOO_SMALL * spread:
         notes.append(
-            f"differences of {name} come out too small: counts not seen spread by {predicted:.3g}, "
-            f"in the table by {spread:.3g}; high ones are counted too low and low ones too high"
+            f"differences of {name} come out too small: counts not seen spread by "
+            f"{plain(predicted, 3)}, in the table by {plain(spread, 3)}; high ones are counted too "
+            "low and low ones too high"
         )
     return notes
 
@@ -333,6 +336,7 @@ def predict(ctx: typer.Context, options) -> dict[str, Any]:
     result = {
         "columns": list(columns),
         "counts": [{key: _plain(value) for key, value in row.items()} for row in rows],
+        "held_back": len(model.interval_.errors),
         "output": None if options.output is None else str(options.output),
         "maps": None if options.maps is None else str(options.maps),
     }
@@ -357,6 +361,10 @@ def show_predict(result) -> None:
         )
     if not flagged:
         typer.echo(f"{len(rows)} picture(s) counted; none is flagged")
+    n = result["held_back"]
+    if n:
+        rough = rough_interval(n)
+        typer.echo(f"nine of ten true counts lie in the intervals{rough and '; ' + rough}")
     for key, what in (("output", "counts"), ("maps", "maps")):
         if result[key] is not None:
             typer.echo(f"{what} written to {result[key]}")
@@ -382,7 +390,7 @@ def counted(row) -> str:
     total, low, high = (np.ravel(row[key]) for key in ("total", "low", "high"))
     # Without held-out pictures there is no interval: NaN, or None in a result.
     text = ", ".join(
-        f"{t:.4g}" + (f" ({a:.4g} to {b:.4g})" if a is not None and a == a else "")
+        plain(t) + (f" ({plain(a)} to {plain(b)})" if a is not None and a == a else "")
         for t, a, b in zip(total, low, high, strict=True)
     )
     return f"{row['name']}: {text}{'  ' + _FLAGS[row['flag']][0] if row['flag'] else ''}"
@@ -583,7 +591,7 @@ def _notes(pictures) -> list[str]:
 def _totals_line(matched) -> str:
     totals = matched.totals.reshape(len(matched.pictures), -1)
     parts = [
-        f"{name}: {column.min():.4g} to {column.max():.4g}, mean {column.mean():.4g}"
+        f"{name}: {plain(column.min())} to {plain(column.max())}, mean {plain(column.mean())}"
         for name, column in zip(matched.columns, totals.T, strict=True)
     ]
     word = "column" if len(parts) == 1 else "columns"

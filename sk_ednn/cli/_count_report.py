@@ -7,6 +7,7 @@ import html
 
 import numpy as np
 
+from .._utils.wording import plain
 from .._utils.writing import replacing
 from ._count import (
     check_inputs,
@@ -135,4 +136,4 @@ def _figure(png, row, true) -> str:
 
 
 def _numbers(values) -> str:
-    return ", ".join("–" if value != value else f"{value:.4g}" for value in np.ravel(values))
+    return ", ".join("–" if value != value else plain(value) for value in np.ravel(values))

@@ -252,7 +252,7 @@ def keep_results(options, result, names=("output", "report"), stopped=None) -> N
         recorder.finish(result, state="stopped", message=stopped)
 
 
-def write_predictions(options, rows, places=None) -> None:
+def write_predictions(options, rows, places=None, *, kind="structure") -> None:
     """Write ``predictions.csv``: predictions for systems with known totals.
 
     Parameters
@@ -261,7 +261,9 @@ def write_predictions(options, rows, places=None) -> None:
     rows : dict of str to (true, predicted, sizes)
         By the part of the data; arrays of shape (n_samples,) or (n_samples, n_outputs).
     places : dict of str to sequence of str, default=None
-        File and index of each structure, by the part.
+        File and index of each structure, or the name of each picture, by the part.
+    kind : str, default="structure"
+        Title of the column of places.
     """
     if options.recorder is None:
         return
@@ -276,9 +278,7 @@ def write_predictions(options, rows, places=None) -> None:
     with replacing(options.recorder.path("predictions.csv"), "w", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         titles = [f"{w}{end}" for end in ends for w in ("true", "predicted")]
-        table.writerow(
-            ["part", "index", "size", *titles, *([] if places is None else ["structure"])]
-        )
+        table.writerow(["part", "index", "size", *titles, *([] if places is None else [kind])])
         for part, (true, predicted, sizes) in rows.items():
             true, predicted = (np.reshape(each, (len(each), -1)) for each in (true, predicted))
             for k, size in enumerate(sizes):

@@ -13,6 +13,7 @@ import torch
 from joblib import Parallel, delayed, effective_n_jobs
 
 from .._utils.clocks import training_clock
+from .._utils.wording import plain
 from ._batches import Sample
 from ._checkpoint import opened
 from ._maxima import MaximaCounter
@@ -185,18 +186,21 @@ def _heading(k, n_members, n_jobs) -> str:
     --------
     >>> from sk_ednn.images._fitting import _heading
     >>> _heading(0, 2, 2)
-    '2 networks are trained side by side; the lines are of the first'
+    '2 networks are trained side by side; each holds back its own pictures; the lines are of the
+    first'
     >>> _heading(0, 5, 2)
-    '5 networks are trained, 2 at a time; the lines are of the first'
+    '5 networks are trained, 2 at a time; each holds back its own pictures; the lines are of the
+    first'
     >>> _heading(1, 2, 1)
-    'network 2 of 2'
+    'network 2 of 2, which holds back its own pictures'
     """
     if n_members == 1:
         return ""
     if n_jobs == 1:
-        return f"network {k + 1} of {n_members}"
+        return f"network {k + 1} of {n_members}, which holds back its own pictures"
     how = " side by side" if n_jobs >= n_members else f", {n_jobs} at a time"
-    return f"{n_members} networks are trained{how}; the lines are of the first"
+    own = "each holds back its own pictures"
+    return f"{n_members} networks are trained{how}; {own}; the lines are of the first"
 
 
 def _recipe(settings, counts, n_totals) -> Recipe:
@@ -312,10 +316,8 @@ class _Progress:
         if early or progress >= self.next:
             line = f"{100 * progress:.0f} % of the training ({_shown(row['minutes'])} minutes)"
             if "error" in row:
-                line += (
-                    f": off by {row['error']:.3g} of {self.typical:.4g} on {self.n_held} pictures "
-                    "not seen"
-                )
+                off = f"off by {plain(row['error'], 3)} of {plain(self.typical)}"
+                line += f": {off} on {self.n_held} pictures not seen"
             self.write(line)
         self.early |= early
         while self.next <= progress:
@@ -330,7 +332,7 @@ class _Progress:
         if row["epoch"] < recipe.max_epochs and (limit is None or row["minutes"] < limit):
             best = min(history, key=lambda each: each["error"])
             self.write(
-                f"{done} minutes: the error was least, {best['error']:.3g}, after "
+                f"{done} minutes: the error was least, {plain(best['error'], 3)}, after "
                 f"{_shown(best['minutes'])} minutes; the weights of then are kept"
             )
         elif limit is not None and row["minutes"] < _IN_TIME * limit:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._utils.wording import plain
 from ._arrays import as_picture
 from ._checks import PictureError
 from ._geometry import Geometry
@@ -82,7 +83,9 @@ def layers_of_counts(values, model, name="picture", scale=1.0, origin=0.0) -> li
     for k, (total, low, high) in enumerate(
         zip(*(np.ravel(row[key]) for key in ("total", "low", "high")), strict=True)
     ):
-        text = f"{name}: {total:.4g}" + (f" ({low:.4g} to {high:.4g})" if low == low else "")
+        text = f"{name}: {plain(total)}" + (
+            f" ({plain(low)} to {plain(high)})" if low == low else ""
+        )
         text += f", {row.flag}" if row.flag else ""
         positions, shares = peaks(maps[..., k], focus)
         layers += [

@@ -24,6 +24,7 @@ _OTHER_SHEETS = {".xls", ".ods", ".numbers"}
 _MISSING = {"", "na", "n/a", "nan", "-", "--", "?", "none", "null", "missing"}
 # Names of a column that numbers the rows.
 _INDICES = {"", "id", "#", "index", "idx", "no", "nr", "num", "number", "row", "unnamed: 0"}
+_BEGINS_LIKE_A_NUMBER = re.compile(r"(ca?\.?|~|about|≈)?\s*[-+\u2212]?[.,]?\d").match
 # Shown of a list of names.
 _SHOWN = 5
 # A column of totals is taken for counts where at least this share of it is whole.
@@ -51,7 +52,7 @@ class Matched:
     without_picture : tuple of str
         Names in the table without a picture.
     remarks : tuple of str
-        How ambiguous numbers were read.
+        How ambiguous numbers were read, and which other columns might have been meant.
     """
 
     pictures: list
@@ -64,7 +65,7 @@ class Matched:
 
     @property
     def notes(self) -> list[str]:
-        """Lines on names without a partner, and on ambiguous numbers."""
+        """Lines on names without a partner, ambiguous numbers and other columns."""
         lines = list(self.remarks)
         if self.without_total:
             lines.append(f"no total in the table for {_some(self.without_total)}; left out")
@@ -111,6 +112,7 @@ def match_totals(pictures, table, *, columns=None, counts=None) -> Matched:
     (array([ 7., 12.]), ['no total in the table for c.png; left out', 'no picture for d of the
     table; left out'])
     """
+    remarks: list[str] = []
     if not isinstance(table, (str, PathLike, dict)):
         raise TableError(
             "Totals by name are a dict of numbers, or the name of a file; got "
@@ -124,14 +126,15 @@ def match_totals(pictures, table, *, columns=None, counts=None) -> Matched:
         header, rows = read_table(fspath(table), where)
         name_column = column_of_names(pictures, rows, header, where)
         total_columns = _total_columns(header, rows, name_column, columns, where)
+        if columns is None:
+            remarks += _passed_over(header, rows, name_column, total_columns)
     partner = _partners(pictures, rows, name_column, where)
     matches = [(picture, partner[id(picture)]) for picture in pictures if id(picture) in partner]
     if not matches:
         raise TableError(f"{where}: no name in the table is that of a picture.")
-    remarks: list[str] = []
     if counts is not False and not isinstance(table, dict):
         matched_rows = [row for _, row in matches]
-        remarks = [
+        remarks += [
             line for j in total_columns if (line := thousands(matched_rows, j, header, where))
         ]
     totals = np.array(
@@ -315,6 +318,21 @@ def column_of_names(pictures, rows, header, where) -> int:
             f"row is {', '.join(first)}."
         )
     return int(np.argmax(hits))
+
+
+def _passed_over(header, rows, name_column, chosen) -> list[str]:
+    """Return notes on columns that may be meant: most of their texts begin like numbers."""
+    learned = ", ".join(repr(header[j]) for j in chosen)
+    notes = []
+    for j in sorted(set(range(len(header))) - {name_column, *chosen}):
+        cells = [row.cells[j] for row in rows]
+        texts = [cell for cell in cells if _value(cell) is None and _BEGINS_LIKE_A_NUMBER(cell)]
+        if len(texts) > 0.5 * len(cells):
+            notes.append(
+                f"{learned} is learned, and not {header[j]!r}, whose cells are no numbers, such as "
+                f"{texts[0]!r}"
+            )
+    return notes
 
 
 def _total_columns(header, rows, name_column, columns, where) -> list[int]:

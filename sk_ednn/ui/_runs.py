@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ._words import duration, size
+from .._utils.wording import plain
+from ._words import duration, kind_in_words, size
 
 # Columns of metrics that are no curves.
 _NO_CURVES = {"step", "time", "progress", "seconds", "minutes", "epoch"}
@@ -62,7 +63,7 @@ class Row:
         began = "–" if self.started is None else _local(self.started)
         return {
             "id": self.id,
-            "kind": self.kind,
+            "kind": kind_in_words(self.kind),
             "status": self.status,
             "message": self.message,
             "data": self.data,
@@ -99,7 +100,9 @@ def row_of(run) -> Row:
 
 def data_of(run) -> str:
     """Return the name of the data of a run."""
-    for name in ("fields", "pictures", "composition", "settings", "structures"):
+    # Folders of pictures that were dropped are called by the time.
+    first = ("totals",) if run.kind == "count-fit" else ()
+    for name in (*first, "fields", "pictures", "composition", "settings", "structures"):
         value = run.settings.get(name)
         if isinstance(value, str) and value:
             path, mark, key = value.partition("::")
@@ -205,8 +208,8 @@ def counting_of(result) -> list[str]:
     >>> from sk_ednn.ui._runs import counting_of
     >>> cells = {"mean": 19.77, "error": 3.733, "error_of_mean": 8.553, "half_width": 8.95}
     >>> print(*counting_of({"held_back": 12, "totals": {"cells": cells}}))
-    cells: off by 3.7 of 20 on 12 pictures not seen; predicting the mean of all pictures would be
-    off by 8.6; 90 % within ± 8.9
+    cells: typically 3.7 wrong in 20 (19 %) on 12 pictures not seen; guessing the average would be
+    8.6 wrong; nine of ten are within ± 8.9
     """
     totals, n = result.get("totals"), result.get("held_back")
     if not isinstance(totals, dict) or not n:
@@ -218,10 +221,11 @@ def counting_of(result) -> list[str]:
             continue
         if not all(isinstance(one.get(each), (int, float)) for each in names):
             continue
-        mean, error, of_mean, half = (f"{one[each]:.2g}" for each in names)
+        mean, error, of_mean, half = (plain(one[each], 2) for each in names)
+        share = f" ({plain(100 * one['error'] / one['mean'], 2)} %)" if one["mean"] > 0 else ""
         lines.append(
-            f"{name}: off by {error} of {mean} on {n} pictures not seen; predicting the mean of "
-            f"all pictures would be off by {of_mean}; 90 % within ± {half}"
+            f"{name}: typically {error} wrong in {mean}{share} on {n} pictures not seen; guessing "
+            f"the average would be {of_mean} wrong; nine of ten are within ± {half}"
         )
     return lines
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import time
 
+from .._utils.wording import plain
+
+_KINDS = {"count-fit": "learn to count", "count-predict": "count"}
+
 
 def duration(seconds) -> str:
     """Return a time span for reading.
@@ -43,6 +47,18 @@ def size(n_bytes) -> str:
     return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
 
 
+def kind_in_words(kind) -> str:
+    """Return the name of a kind of run for reading.
+
+    Examples
+    --------
+    >>> from sk_ednn.ui._words import kind_in_words
+    >>> kind_in_words("count-fit"), kind_in_words("predict")
+    ('learn to count', 'predict')
+    """
+    return _KINDS.get(kind, kind)
+
+
 def moment(seconds) -> str:
     """Return a point in time for reading, in the time zone of this machine."""
     return "–" if seconds is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
@@ -52,4 +68,4 @@ def number(value) -> str:
     """Return a number for reading; a dash if there is none."""
     if value is None or value != value:
         return "–"
-    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}"
+    return plain(value) if isinstance(value, float) else f"{value:,}"

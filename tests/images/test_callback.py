@@ -54,8 +54,14 @@ def test_true_ends_all_members_which_can_predict(data):
     ("params", "heads"),
     [
         ({"n_members": 1}, []),
-        ({"n_jobs": 1}, ["network 1 of 2", "network 2 of 2"]),
-        ({"n_jobs": 2}, ["2 networks are trained side by side; the lines are of the first"]),
+        ({"n_jobs": 1}, [f"network {k} of 2, which holds back its own pictures" for k in (1, 2)]),
+        (
+            {"n_jobs": 2},
+            [
+                "2 networks are trained side by side; each holds back its own pictures; the lines "
+                "are of the first"
+            ],
+        ),
     ],
 )
 @pytest.mark.parametrize("minutes", [None, 60])

@@ -124,6 +124,24 @@ def test_a_workbook_of_counts_has_the_numbers_of_the_table(command, dishes, tmp_
         assert written[1].number_format == "0.0"
 
 
+def test_recorded_tables_name_their_pictures(dishes, tmp_path):
+    pytest.importorskip("openpyxl")
+    folder = tmp_path / "runs"
+    model = tmp_path / "model.ednn"
+    assert main(fitting(dishes, "--run", str(folder), "-o", str(model))) == 0
+    (table,) = folder.glob("*/predictions.csv")
+    with open(table, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    text = (dishes / "counts.csv").read_text()
+    totals = {f"{name}.png": float(total) for name, total in re.findall(r"(dish \d+);(\d+)", text)}
+    assert rows
+    assert all(float(row["true"]) == totals[row["picture"]] for row in rows)
+    assert main(["count", "predict", str(model), str(dishes / "new"), "-q", "--run",
+                 str(folder)]) == 0  # fmt: skip
+    (book,) = folder.glob("*/counts.xlsx")
+    assert book.with_suffix(".csv").exists()
+
+
 @pytest.mark.parametrize("ending", [".ods", ".xls", ".txt", ".parquet", ".json", ""])
 @pytest.mark.parametrize("command", [["count", "predict"], ["predict"]])
 def test_tables_of_counts_have_names_that_say_what_they_are(
@@ -229,17 +247,19 @@ def test_a_fit_says_what_it_reads_and_how_far_it_is_off(dishes, tmp_path, capsys
         assert said.out.count(" in the table, ") == 2
 
 
-def shown_fit(capsys, share, *, in_time=True, shrunk=1.0, known=9):
+def shown_fit(capsys, share, *, in_time=True, shrunk=1.0, known=9, size=170.0):
     from sk_ednn.cli._count import show_fit
 
-    worst = [{"name": "dish 7.png", "true": 250.0, "predicted": 170.0}]
+    unit = size / 170
+    worst = [{"name": "dish 7.png", "true": 250 * unit, "predicted": 170 * unit}]
     column = {
-        "mean": 170.0, "error": share * 45.4, "error_of_mean": 45.4, "half_width": 9.0,
-        "known": known, "spread": 50.0, "spread_predicted": shrunk * 50.0, "worst": worst,
+        "mean": size, "error": share * 45.4 * unit, "error_of_mean": 45.4 * unit,
+        "half_width": 9.0 * unit, "known": known, "spread": 50 * unit,
+        "spread_predicted": shrunk * 50 * unit, "worst": worst,
     }  # fmt: skip
-    show_fit({"error": share * 45.4, "held_back": 9, "totals": {"cells": column}, "minutes": 1.0,
-              "output": "a model.ednn", "replaced": False, "reduction": 1, "passes": 40,
-              "in_time": in_time})  # fmt: skip
+    show_fit({"error": share * 45.4 * unit, "held_back": 9, "totals": {"cells": column},
+              "minutes": 1.0, "output": "a model.ednn", "replaced": False, "reduction": 1,
+              "passes": 40, "in_time": in_time})  # fmt: skip
     return capsys.readouterr().out
 
 
@@ -297,9 +317,31 @@ def test_a_prediction_says_that_nothing_is_flagged(capsys):
 
     row = {"name": "dish 1.png", "total": 9.0, "low": None, "high": None, "flag": ""}
     result = {"counts": [row, {**row, "name": "dish 2.png"}], "output": "out.csv", "maps": None}
-    show_predict(result)
+    show_predict({**result, "held_back": 0})
     said = ["2 picture(s) counted; none is flagged", "counts written to out.csv"]
     assert capsys.readouterr().out.splitlines() == said
+
+
+@pytest.mark.parametrize(("n", "rough"), [(1, True), (6, True), (19, True), (20, False)])
+def test_intervals_of_few_pictures_are_called_rough(n, rough, capsys):
+    from sk_ednn.cli._count import show_predict
+
+    row = {"name": "dish 1.png", "total": 9.0, "low": 7.0, "high": 11.0, "flag": ""}
+    show_predict({"counts": [row], "output": None, "maps": None, "held_back": n})
+    (said,) = [line for line in capsys.readouterr().out.splitlines() if "nine of ten" in line]
+    assert ("rough" in said) == rough
+
+
+@pytest.mark.parametrize("size", [0.01, 1.0, 9.96, 99.97, 1234.5, 12345.6, 9.9e9])
+def test_numbers_for_people_have_no_exponents(size, capsys):
+    from sk_ednn.cli._count import counted
+
+    row = {"name": "a.png", "total": size, "low": 0.9 * size, "high": 1.1 * size, "flag": ""}
+    text = counted(row) + shown_fit(capsys, 0.6, shrunk=0.1, known=50, size=size)
+    assert "furthest off" in text and "come out too small" in text
+    assert not re.search(r"\de[+-]", text)
+    (shown,) = re.findall(r"off by \S+ of (\S+) on", text)
+    assert float(shown) == pytest.approx(size, rel=1e-3)
 
 
 def test_dots_and_boxes_of_some_pictures_join_the_totals(dishes, tmp_path, capsys):

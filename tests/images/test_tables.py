@@ -247,3 +247,24 @@ def test_totals_of_boxes_have_no_points_between_thousands(tmp_path):
     path.write_text("file;x;y;width;height;count\ndish 1;0;0;9;9;1.006\ndish 2;0;0;9;9;950\n")
     with pytest.raises(TableError, match=r"boxes\.csv, line 2: 'count' is 1\.006, which may be"):
         read_boxes(PICTURES, path)
+
+
+@pytest.mark.parametrize("cell", ["{} cells", "ca. {}", "~{}", "{}+", "1,{}00", "{}.000,5"])
+@pytest.mark.parametrize("mixed", [False, True])
+def test_columns_that_may_be_meant_are_named(cell, mixed, tmp_path):
+    """Another column is learned where the wanted one is not read as numbers: this is said."""
+    cells = ["7" if mixed and k == 1 else cell.format(k) for k in range(1, 5)]
+    lines = [f"dish {k};{text};{k},5\n" for k, text in enumerate(cells, 1)]
+    text = "Picture;Number of cells;Area\n" + "".join(lines)
+    matches = matched(tmp_path, text, counts=False)
+    assert matches.columns == ("Area",)
+    (note,) = matches.notes
+    assert note.startswith("'Area' is learned, and not 'Number of cells', whose cells are no")
+    assert repr(cells[1 if mixed else 0]) in note
+    assert matched(tmp_path, text, counts=False, columns="Area").notes == []  # chosen on purpose
+
+
+@pytest.mark.parametrize("words", ["good", "x1", "", "n/a", "dish 7"])
+def test_columns_of_words_are_not_named(words, tmp_path):
+    text = "file,cells,remark\n" + ROWS.replace("\n", f",{words}\n")
+    assert matched(tmp_path, text).notes == []

@@ -112,6 +112,7 @@ def test_cells_are_counted(visit, place):
     one.open("/count")
     one.choose(sorted((place / "data" / "cells").iterdir()))
     page.wait_for_selector("text=14 pictures")
+    page.wait_for_selector("text=/^Learned as counts: “cells” .* all 14 pictures have a number/")
     page.wait_for_selector("figcaption:has-text('dish00.png')")
     page.click("text=More settings")
     page.fill("input[aria-label='Minutes of training']", "0.1")
@@ -120,16 +121,22 @@ def test_cells_are_counted(visit, place):
     page.click("text=Start to learn")
     page.wait_for_url("**/runs/2*")
     assert one.state("finished", "failed") == "finished"
+    assert page.inner_text("h1").startswith("Learn to count")
     page.click("text=Count with it")
     page.wait_for_url("**/count?model=*")
     page.wait_for_selector("text=2 · New pictures")
     one.choose(sorted((place / "data" / "cells").glob("dish0[0-2].png")), last=True)
-    page.wait_for_selector("text=Pictures: uploads")
+    page.wait_for_selector("text=3 pictures: uploads")
     page.click("button.q-btn:enabled >> text=/^Count$/")
     page.wait_for_url("**/runs/2*")
     assert one.state("finished", "failed") == "finished"
     page.wait_for_selector("img[alt='maps/dish00 overlay.png']")
+    page.wait_for_selector("th:has-text('nine of ten true counts lie between')")
+    page.wait_for_selector("text=/^The intervals are estimated from .* held-back picture/")
+    assert page.get_attribute("a:has-text('dish00 overlay.png')", "target") == "_blank"
     one.shoot("counted")
+    book = one.download(lambda: page.click("text=Download the table, Excel"))
+    assert book[:2] == b"PK"
     table = one.download(lambda: page.click("a:has-text('counts.csv')")).decode()
     assert table.splitlines()[0].startswith("file,cells") and len(table.splitlines()) == 4
 

@@ -1,6 +1,7 @@
 """Contents of the pages: curves, commands, times, rows, searches, clusters."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from types import SimpleNamespace
@@ -13,10 +14,11 @@ from sk_ednn.ui._charts import curves, points, scatter, thinned
 from sk_ednn.ui._cluster import checked, read
 from sk_ednn.ui._data import Array, arrays_in, kind_of, listing, table_rows, usual
 from sk_ednn.ui._forms import Count, Fit, Search
+from sk_ednn.ui._matched import matched_lines
 from sk_ednn.ui._model_files import model_files
 from sk_ednn.ui._preview import Fields
 from sk_ednn.ui._run_table import RunRows, View
-from sk_ednn.ui._runs import curves_of, errors_of, row_of, unit_of
+from sk_ednn.ui._runs import counting_of, curves_of, errors_of, row_of, unit_of
 from sk_ednn.ui._search import lower_hull, progress
 from sk_ednn.ui._site import only_set, shown_command
 
@@ -300,6 +302,53 @@ def test_rows_take_whatever_is_in_the_files():
     row = row_of(run_of(settings={"fields": "/a/<b>.npz::X", "model": 7}, result={"test": []}))
     assert (row.data, row.model, row.error) == ("<b>.npz::X", "", None)
     assert json.dumps(row.cells(), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "data"),
+    [
+        ("count-fit", {"pictures": "/u/20261129-014512", "totals": "/u/cells.csv"}, "cells.csv"),
+        ("count-fit", {"pictures": "/u/photos", "totals": 3}, "photos"),
+        ("count-predict", {"pictures": "/u/photos"}, "photos"),
+    ],
+)
+def test_runs_and_models_of_counts_have_the_name_of_the_table(kind, settings, data):
+    run = run_of(kind=kind, settings=settings, files=lambda: {"a.ednn": 1}, file=lambda name: name)
+    assert row_of(run).data == data
+    assert row_of(run).cells()["kind"] == ("learn to count" if kind == "count-fit" else "count")
+    site = SimpleNamespace(runs=lambda: [run], tools=SimpleNamespace(fewest_errors=9))
+    (model,) = model_files(site, (kind,))
+    assert model.words.startswith(data)
+
+
+@pytest.mark.parametrize("size", [0.05, 1.0, 9.96, 99.7, 167.3, 1234.5, 9.9e9])
+def test_results_of_counts_are_plain_sentences(size):
+    one = {"mean": size, "error": 0.03 * size, "error_of_mean": 0.3 * size, "half_width": size}
+    (line,) = counting_of({"held_back": 6, "totals": {"cells": one}})
+    assert "(3 %) on 6 pictures not seen" in line and not re.search(r"\de[+-]", line)
+    one["mean"] = 0.0
+    (line,) = counting_of({"held_back": 6, "totals": {"cells": one}})
+    assert "%" not in line
+
+
+def test_the_column_and_the_pictures_of_a_fit_are_told_before_it(tmp_path):
+    for name in ("PIL", "tifffile"):
+        pytest.importorskip(name)
+    from PIL import Image
+
+    for k in range(4):
+        Image.fromarray(np.full((20, 20), k, np.uint8)).save(tmp_path / f"p{k}.png")
+    table = tmp_path / "t.csv"
+    rows = [f"p{k}.png;{k + 1};{k},5\n" for k in range(4)]
+    table.write_text("Picture;Cells;Area\n" + "".join(rows[:3]), encoding="utf-8")
+    with pytest.raises(ValueError, match="'Cells', 'Area' could all be the totals"):
+        matched_lines(tmp_path, table)
+    first, second = matched_lines(tmp_path, table, "Cells")
+    assert first == "Learned as counts: “Cells” (1 to 3); 3 of 4 pictures have one"
+    assert "p3.png" in second
+    table.write_text("Picture;Cells;Area\n" + "".join(rows), encoding="utf-8")
+    (line,) = matched_lines(tmp_path, table, "Area", amounts=True)
+    assert line == "Learned as amounts: “Area” (0.5 to 3.5); all 4 pictures have a number"
 
 
 def some_rows(n=60):

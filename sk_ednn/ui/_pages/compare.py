@@ -8,7 +8,7 @@ from nicegui import ui
 from .. import _charts
 from .._frame import PATIENCE, aside, frame, link, panel, table, text
 from .._runs import curves_of, error_of, totals_of
-from .._words import duration, number
+from .._words import duration, kind_in_words, number
 
 _MOST = 8
 
@@ -31,7 +31,7 @@ def register(site) -> None:
 
 async def _draw(site, runs):
     comparison = await aside(site.compare, [each.id for each in runs])
-    names = {each.id: f"{each.kind} {each.id[-4:]}" for each in runs}
+    names = {each.id: f"{kind_in_words(each.kind)} {each.id[-4:]}" for each in runs}
     heads = [lambda e=each: link(names[e.id], f"/runs/{e.id}") for each in runs]
     with panel("Settings and results"):
         rows = [["", *heads]]

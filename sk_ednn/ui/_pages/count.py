@@ -11,6 +11,7 @@ from .._choose import Browser, choose_model, uploader
 from .._data import kind_of, table_rows
 from .._forms import Count
 from .._frame import PATIENCE, aside, complain, frame, panel, picture, table, text
+from .._matched import matched_lines
 from .._model_files import model_files
 from .._pictures import thumbnail_png
 from .._starter import Starter
@@ -67,6 +68,7 @@ class _Learn:
                         label="Folders with pictures, and tables",
                     )  # fmt: skip
                 self.have = ui.element("div").classes("stack").props("role=status")
+                self.matched = ui.element("div").classes("stack").props("role=status")
             with panel("What was found"):
                 self.nothing = text("p", "Choose pictures, and some are shown here.", "muted")
                 self.view = ui.element("div").classes("gallery")
@@ -116,9 +118,11 @@ class _Learn:
         """Return a handler that stores the value of a field of the form."""
         default = getattr(Count(), name)
 
-        def changed(event):
+        async def changed(event):
             setattr(self.form, name, default if event.value is None else event.value)
             self.changed()
+            if name in ("column", "amounts"):
+                await self.tell()
 
         return changed
 
@@ -154,11 +158,10 @@ class _Learn:
         self.have.clear()
         folder, totals = self.form.pictures, self.form.totals
         try:
-            pictures = [] if folder is None else sorted(
-                path for path in folder.iterdir() if kind_of(path) == "picture")  # fmt: skip
+            pictures = [] if folder is None else pictures_in(folder)
             with self.have:
                 if folder is not None:
-                    text("p", f"{len(pictures)} pictures in {self.site.shown(folder)}", "small")
+                    text("p", f"{_how_many(pictures)} in {self.site.shown(folder)}", "small")
                 if totals is not None:
                     text("p", f"Table: {self.site.shown(totals)}", "small")
             for path in pictures[:_SHOWN]:
@@ -172,11 +175,44 @@ class _Learn:
                     table(header, rows, caption="First rows of the table")
         except Exception as error:
             complain(error)
+        await self.tell()
+
+    async def tell(self):
+        """Say which column is learned, and how many pictures have a number."""
+        form = self.form
+        wanted = (form.pictures, form.totals, form.column, form.amounts)
+        if form.pictures is None or form.totals is None:
+            return
+        lines, look = [], "small"
+        try:
+            lines = await aside(matched_lines, *wanted)
+        except Exception as error:  # what a fit would say
+            lines, look = [str(error).partition("\n")[0]], "small warn"
+            lines.append("The column is named under More settings.")
+        if wanted != (form.pictures, form.totals, form.column, form.amounts):
+            return  # a later change is told by a later call
+        if self.matched.is_deleted:
+            return
+        self.matched.clear()
+        with self.matched:
+            for line in lines:
+                text("p", line, look)
 
     def changed(self):
         """Update the page after a change."""
         self.draw_times()
         self.starter.update()
+
+
+def pictures_in(path) -> list[Path]:
+    """Return the pictures of a folder, or a picture itself."""
+    if not path.is_dir():
+        return [path]
+    return sorted(each for each in path.iterdir() if kind_of(each) == "picture")
+
+
+def _how_many(pictures) -> str:
+    return "1 picture" if len(pictures) == 1 else f"{len(pictures)} pictures"
 
 
 def _in_minutes(minutes) -> str:
@@ -224,7 +260,7 @@ class _Use:
     def take(self, path):
         """Use a folder of pictures, or one."""
         self.pictures = path
-        self.have.set_text(f"Pictures: {self.site.shown(path)}")
+        self.have.set_text(f"{_how_many(pictures_in(path))}: {self.site.shown(path)}")
         self.changed()
 
     def words(self):

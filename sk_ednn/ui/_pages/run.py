@@ -8,6 +8,7 @@ import numpy as np
 from fastapi import Request
 from nicegui import ui
 
+from ..._utils.wording import rough_interval
 from .. import _charts, _contributions
 from .._frame import (
     PATIENCE,
@@ -24,6 +25,7 @@ from .._frame import (
 )
 from .._live_charts import LiveCharts
 from .._runs import (
+    PREDICTIONS,
     counting_of,
     curves_of,
     errors_of,
@@ -36,14 +38,16 @@ from .._runs import (
     totals_of,
     unit_of,
 )
-from .._words import duration, moment, number, size
+from .._words import duration, kind_in_words, moment, number, size
 
 _LIVE_SECONDS = 1.0
 _ENDED_SECONDS = 10.0
 _SHOWN_PICTURES = (".png", ".jpg", ".jpeg")
 _MOST_PICTURES = 24
-_KINDS = {"count-fit": "Learn to count", "count-predict": "Count"}
 _MOST_TOTALS = 200
+# Tables of what was predicted, by the kind of the run.
+_TABLES = {"count-predict": ("counts.xlsx", "counts.csv"), "predict": ("totals.csv", PREDICTIONS)}
+_IN_A_NEW_TAB = (".html", *_SHOWN_PICTURES)  # these are shown; other files are downloaded
 
 
 def register(site) -> None:
@@ -58,9 +62,7 @@ def register(site) -> None:
                 link("All runs", "/runs")
             return
         row = await aside(row_of, record)
-        with frame(
-            request, f"{_KINDS.get(row.kind, row.kind.capitalize())} {row.id[-4:]}", row.data
-        ):
+        with frame(request, f"{kind_in_words(row.kind).capitalize()} {row.id[-4:]}", row.data):
             await _Run(site, record).draw()
 
 
@@ -265,6 +267,11 @@ class _Run:
             counts = result.get("counts")
             if isinstance(counts, list):
                 self.draw_counts(counts)
+                n = result.get("held_back")
+                rough = rough_interval(n) if isinstance(n, int) else ""
+                if rough:
+                    text("p", f"{rough[0].upper()}{rough[1:]}.", "small muted")
+            self.draw_download()
             shown = [part for part in ("train", "test", "spreads")
                      if errors and isinstance(result.get(part), dict)]  # fmt: skip
             skip = {"counts", "verdict", *shown}
@@ -273,6 +280,19 @@ class _Run:
             if rest:
                 with ui.expansion("All numbers").props("dense").classes("w-full"):
                     table((), rest, caption="All results")
+
+    def draw_download(self):
+        """Offer the table of a prediction, which is one of many files."""
+        files = self.run.files()
+        names = [name for name in _TABLES.get(self.run.kind, ()) if name in files]
+        if not names:
+            return
+        with ui.element("div").classes("line").style("margin-top:.5rem"):
+            for name in names:
+                title = f"Download the table, {'Excel' if name.endswith('.xlsx') else 'CSV'}"
+                address = f"/runs/{self.run.id}/files/{quote(name)}"
+                button = ui.button(title, on_click=lambda to=address: ui.navigate.to(to))
+                button.props("outline color=primary")
 
     @staticmethod
     def draw_counts(counts):
@@ -290,7 +310,8 @@ class _Run:
                 )
             )  # fmt: skip
         with ui.element("div").classes("long"):
-            table(("picture", "count", "at least", "at most", ""), rows, numbers=(1, 2, 3))
+            header = ("picture", "count", "nine of ten true counts lie between", "and", "")
+            table(header, rows, numbers=(1, 2, 3))
 
     def draw_curves(self, groups):
         """Draw what was measured in each epoch or stage."""
@@ -352,7 +373,7 @@ class _Run:
 
             def row(name, n_bytes):
                 def cell():
-                    link(name, base + quote(name), new_tab=name.endswith(".html"))
+                    link(name, base + quote(name), new_tab=name.lower().endswith(_IN_A_NEW_TAB))
 
                 return cell, size(n_bytes)
 
