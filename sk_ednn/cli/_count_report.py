@@ -81,7 +81,7 @@ def run(options) -> None:
         figures.append(
             _figure(overlay_png(pictures[k], contributions, focus), rows[k], _true(true, k))
         )
-    page = _page(options, rows, true, totals, figures)
+    page = _page(options, rows, true, totals, figures, _quality(model))
     with replacing(options.output, "w", encoding="utf-8") as file:
         file.write(page)
 
@@ -90,8 +90,23 @@ def _true(true, k):
     return None if true is None else true[k]
 
 
-def _page(options, rows, true, totals, figures) -> str:
-    parts = [f"<h1>Counts by {html.escape(options.model.name)}</h1>"]
+def _quality(model) -> str:
+    """Return what is known of the model's errors, and what the intervals and colours mean."""
+    n = len(model.interval_.errors)
+    if n == 0:
+        known = "The errors of this model are unknown: no pictures were held back at its fit."
+    else:
+        share = f"{100 * model.confidence:.0f} %"
+        known = (
+            f"At its fit, the model was off by {_numbers(model.error_)} in the mean on {n} "
+            f"pictures that it had not seen. From these follow <i>low</i> and <i>high</i>: {share} "
+            "of the true totals of pictures like them should lie between."
+        )
+    return f"<p>{known} Squares are coloured from yellow to red by what they contribute.</p>"
+
+
+def _page(options, rows, true, totals, figures, quality) -> str:
+    parts = [f"<h1>Counts by {html.escape(options.model.name)}</h1>", quality]
     if true is not None:
         error = np.abs(totals - true).mean(axis=0)
         bias = (totals - true).mean(axis=0)

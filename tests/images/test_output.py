@@ -16,6 +16,7 @@ from PIL import Image  # noqa: E402
 
 from sk_ednn.cli import main  # noqa: E402
 from sk_ednn.datasets import make_pictures  # noqa: E402
+from sk_ednn.files import load  # noqa: E402
 from sk_ednn.images import as_picture, peaks  # noqa: E402
 from sk_ednn.images._excel import write_sheet  # noqa: E402
 from sk_ednn.images._output import overlay_png, write_map  # noqa: E402
@@ -207,6 +208,9 @@ def test_the_report_is_one_page(dishes):
     assert "10 pictures: mean absolute error" in text
     assert text.count("<img ") == 10 and "dish 3.png" in text
     assert "http:" not in text and "https:" not in text
+    error = load(dishes / "model.ednn").error_
+    assert f"off by {error:.4g} in the mean on 2 pictures that it had not seen" in text
+    assert "90 % of the true totals of pictures like them should lie between" in text
 
 
 def test_the_report_knows_the_column_of_the_fit(dishes, tmp_path, capsys):
