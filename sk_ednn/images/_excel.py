@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 import math
+import re
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from .._utils.optional import needing
 from .._utils.writing import replacing
 
 # Columns with a number of at least this size are shown to one decimal.
 _LARGE = 10.0
+# The time of files in a zip archive without one.
+_NO_TIME = b"1980-01-01T00:00:00"
 # Widest column, in characters.
 _WIDEST = 40
 
@@ -114,7 +118,22 @@ def write_sheet(path, header, rows) -> None:
     content = io.BytesIO()  # a zip that a full disk cuts off is closed noisily
     book.save(content)
     with replacing(path, "wb") as file:
-        file.write(content.getvalue())
+        file.write(_without_times(content))
+
+
+def _without_times(content) -> bytes:
+    """Return a workbook without the time at which it was written: the same table is the same file.
+
+    A run that is repeated is compared with the first one byte by byte.
+    """
+    out = io.BytesIO()
+    with ZipFile(content) as old, ZipFile(out, "w", ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            data = old.read(name)
+            if name == "docProps/core.xml":
+                data = re.sub(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", _NO_TIME, data)
+            new.writestr(ZipInfo(name), data, ZIP_DEFLATED)
+    return out.getvalue()
 
 
 def _plain_text(text) -> str:

@@ -1,5 +1,6 @@
 """The option --run, and the commands of `sk-ednn runs`."""
 
+import csv
 import json
 import shutil
 import signal
@@ -260,8 +261,10 @@ def test_potentials_are_recorded_and_stopped(run, runs, folder, monkeypatch):
     assert columns["progress"][epochs][-1] == 1.0
     potential = load(record.path / "model.ednn")
     assert potential.checkpoint is None and potential.trainer.callback is None
-    rows = np.genfromtxt(record.path / "predictions.csv", delimiter=",", names=True, dtype=None)
-    assert len(rows) == 20 and np.isfinite(rows["true"]).all()
+    with open(record.path / "predictions.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 20 and all(np.isfinite(float(row["true"])) for row in rows)
+    assert all(row["structure"].startswith("train.extxyz, structure ") for row in rows)
     assert "training.ckpt" not in record.files()
     run(f"predict runs/{record.id}/model.ednn train.extxyz --run runs")
     predicted = runs.runs()[0]

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import zipfile
 
 import numpy as np
 import pytest
@@ -168,6 +169,16 @@ def test_texts_of_a_workbook_are_no_formulas(tmp_path):
     assert {row[0].data_type for row in rows} == {"s"}
     assert [row[1].value for row in rows[1:]] == [0.0314, None, -0.5, 2.0, 9.0]
     assert {row[1].number_format for row in rows} == {"General"}
+
+
+def test_a_workbook_has_no_time_of_its_own(tmp_path):
+    """So that a repeated run writes the same file."""
+    pytest.importorskip("openpyxl")
+    write_sheet(tmp_path / "a.xlsx", ["file", "count"], [["a.png", 12.5]])
+    with zipfile.ZipFile(tmp_path / "a.xlsx") as book:
+        assert {entry.date_time for entry in book.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        about = book.read("docProps/core.xml").decode()
+    assert set(re.findall(r"\d{4}-\d\d-\d\dT[\d:]+", about)) == {"1980-01-01T00:00:00"}
 
 
 def test_fit_and_predict_of_pictures_are_those_of_count(dishes, tmp_path, capsys):
