@@ -126,6 +126,9 @@ def _require_attributes(regressor):
         has_channels = tiling.channel_axis is not None if tiling.is_grid else None
         if tile_model.has_channels is not has_channels:
             raise ValueError(f"has_channels of a tile model is {tile_model.has_channels!r}")
+        n_outputs = tile_model.n_outputs
+        if type(n_outputs) is not int or n_outputs != attributes["n_outputs_"]:
+            raise ValueError(f"n_outputs of a tile model is {n_outputs!r}")
 
 
 def _check_front(step):

@@ -13,8 +13,10 @@ import pytest
 pytest.importorskip("skops")
 pytest.importorskip("skorch")
 
-from sk_ednn.files import _container
+from sk_ednn.exceptions import ModelFileError
+from sk_ednn.files import _container, load
 from tests.files._craft import at, crafted, parts_of
+from tests.files._damage import golden_module
 
 FOLDER = Path(__file__).parent
 FILES = {path.stem.partition(", ")[2]: path for path in sorted(FOLDER.glob("golden/*.ednn"))}
@@ -175,3 +177,19 @@ def test_no_attribute_makes_a_file_take_memory(tmp_path):
     n_files = write_long(tmp_path, 10**6)
     assert n_files > 100
     check_outcomes(tmp_path, n_files)
+
+
+@pytest.mark.parametrize("value", [1e300, 2, 0, True, None])
+@pytest.mark.parametrize("name", FILES)
+def test_tile_models_have_the_outputs_of_their_regressor(name, value, tmp_path):
+    """Also those with a user's code, which is not run for a trial."""
+    parts, made = parts_of(FILES[name]), golden_module()
+    config = json.loads(parts["config.json"])
+    places = [p for p in every_place(config) if p[-2:] == ("vars", "n_outputs")]
+    for *path, key in places:
+        changed = copy.deepcopy(config)
+        at(changed, path)[key] = value
+        text = json.dumps(changed).encode()
+        _container.write(tmp_path / "changed.ednn", parts | {"config.json": text})
+        with pytest.raises(ModelFileError, match=r"changed\.ednn"):
+            load(tmp_path / "changed.ednn", modules=[made.Golden])
