@@ -30,6 +30,22 @@ def plain(value, digits=4) -> str:
     return f"{value:.0f}" if "e+" in text and abs(value) < _LARGEST_PLAIN else text
 
 
+def share_of_totals(confidence) -> str:
+    """Return the share of true totals that intervals contain, in words.
+
+    Parameters
+    ----------
+    confidence : float
+
+    Examples
+    --------
+    >>> from sk_ednn._utils.wording import share_of_totals
+    >>> share_of_totals(0.9), share_of_totals(0.5), share_of_totals(0.995)
+    ('nine of ten', '50 % of', '99.5 % of')
+    """
+    return "nine of ten" if confidence == 0.9 else f"{100 * confidence:.4g} % of"
+
+
 def rough_interval(n_held_back) -> str:
     """Return a sentence on intervals that rest on few pictures; empty if they rest on many.
 

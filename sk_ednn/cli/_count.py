@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import typer
 
-from .._utils.wording import plain, rough_interval, with_article
+from .._utils.wording import plain, rough_interval, share_of_totals, with_article
 from . import _runs
 from ._errors import Interrupts
 from ._files import check_readable
@@ -116,6 +116,8 @@ def fit(ctx: typer.Context, options) -> dict[str, Any]:
     }
     if kept is not None:
         result["interrupted"] = about["interrupted"] = kept
+    if kept is not None or (options.recorder is not None and options.recorder.stop_requested):
+        result["in_time"] = False
     _runs.forget(options, model)
     save(model, options.output, about=about)
     result["output"] = str(options.output)
@@ -178,7 +180,7 @@ def show_fit(result) -> None:
             if column["error"] > _POOR * column["error_of_mean"]:
                 poor = True
                 typer.echo(_advice(name, column, result))
-            for note in _notes_on_error(name, column):
+            for note in _notes_on_error(name, column, result["held_back"]):
                 typer.echo(note)
     show_files(f"{result['minutes']:.1f} minutes", result)
     if not poor:
@@ -205,14 +207,14 @@ def _advice(name, column, result) -> str:
     if result["in_time"]:
         more = f"add pictures ({passes}; more minutes change little)"
     else:
-        more = f"train longer with --minutes ({passes} when the time was over), add pictures"
+        more = f"train longer with --minutes ({passes} when it ended), add pictures"
     return (
         f"next: {name} {how}: {more}, and check reduction {result['reduction']}: objects should "
         "be some 13 pixels apart"
     )
 
 
-def _notes_on_error(name, column) -> list[str]:
+def _notes_on_error(name, column, n) -> list[str]:
     """Return which pictures are furthest off, and whether differences come out too small."""
     notes = []
     if column["error"] > _POOR * column["error_of_mean"]:
@@ -223,7 +225,7 @@ def _notes_on_error(name, column) -> list[str]:
         )
         notes.append(f"furthest off of those not seen: {worst}")
     spread, predicted = column["spread"], column["spread_predicted"]
-    if column["known"] >= _FEW_FOR_SPREAD and predicted < _TOO_SMALL * spread:
+    if n >= _FEW_FOR_SPREAD and predicted < _TOO_SMALL * spread:
         notes.append(
             f"differences of {name} come out too small: counts not seen spread by "
             f"{plain(predicted, 3)}, in the table by {plain(spread, 3)}; high ones are counted too "
@@ -337,6 +339,7 @@ def predict(ctx: typer.Context, options) -> dict[str, Any]:
         "columns": list(columns),
         "counts": [{key: _plain(value) for key, value in row.items()} for row in rows],
         "held_back": len(model.interval_.errors),
+        "confidence": float(model.confidence),
         "output": None if options.output is None else str(options.output),
         "maps": None if options.maps is None else str(options.maps),
     }
@@ -364,7 +367,8 @@ def show_predict(result) -> None:
     n = result["held_back"]
     if n:
         rough = rough_interval(n)
-        typer.echo(f"nine of ten true counts lie in the intervals{rough and '; ' + rough}")
+        share = share_of_totals(result["confidence"])
+        typer.echo(f"{share} true counts lie in the intervals{rough and '; ' + rough}")
     for key, what in (("output", "counts"), ("maps", "maps")):
         if result[key] is not None:
             typer.echo(f"{what} written to {result[key]}")
@@ -523,7 +527,7 @@ def _fitted(model, matched, seconds) -> dict[str, Any]:
         "held_back": n,
         "minutes": seconds / 60,
         "reduction": model.geometry_[0],
-        # Passes over the pictures, and whether they ended before the time did.
+        # Passes over the pictures, and whether all that were planned fitted into the time.
         "passes": min(history[-1]["epoch"] for history in model.history_),
         "in_time": model.minutes is None or seconds / 60 < _IN_TIME * model.minutes,
         "error": model.error_ if n else None,
@@ -546,7 +550,6 @@ def _held_back(matched, index, true, predicted) -> dict[str, Any]:
     """Return spreads of totals of pictures not seen, and those that are furthest off."""
     furthest = np.argsort(-np.abs(predicted - true), kind="stable")[:_FURTHEST]
     return {
-        "known": len(true),
         "spread": float(true.std()) if len(true) else 0.0,
         "spread_predicted": float(predicted.std()) if len(true) else 0.0,
         "worst": [

@@ -262,17 +262,17 @@ def test_a_fit_says_what_it_reads_and_how_far_it_is_off(dishes, tmp_path, capsys
         assert said.out.count(" in the table, ") == 2
 
 
-def shown_fit(capsys, share, *, in_time=True, shrunk=1.0, known=9, size=170.0):
+def shown_fit(capsys, share, *, in_time=True, shrunk=1.0, held_back=9, size=170.0):
     from sk_ednn.cli._count import show_fit
 
     unit = size / 170
     worst = [{"name": "dish 7.png", "true": 250 * unit, "predicted": 170 * unit}]
     column = {
         "mean": size, "error": share * 45.4 * unit, "error_of_mean": 45.4 * unit,
-        "half_width": 9.0 * unit, "known": known, "spread": 50 * unit,
+        "half_width": 9.0 * unit, "spread": 50 * unit,
         "spread_predicted": shrunk * 50 * unit, "worst": worst,
     }  # fmt: skip
-    show_fit({"error": share * 45.4 * unit, "held_back": 9, "totals": {"cells": column},
+    show_fit({"error": share * 45.4 * unit, "held_back": held_back, "totals": {"cells": column},
               "minutes": 1.0, "output": "a model.ednn", "replaced": False, "reduction": 1,
               "passes": 40, "in_time": in_time})  # fmt: skip
     return capsys.readouterr().out
@@ -294,13 +294,13 @@ def test_a_fit_names_one_next_step(share, in_time, capsys):
     assert "furthest off of those not seen: dish 7.png (250 in the table, 170 counted)" in said
 
 
-@pytest.mark.parametrize(("shrunk", "known", "told"), [
+@pytest.mark.parametrize(("shrunk", "held_back", "warned"), [
     (0.4, 9, True), (0.9, 9, False), (0.4, 3, False), (1.4, 9, False),
 ])  # fmt: skip
 @pytest.mark.parametrize("share", [0.4, 0.6])
-def test_a_fit_says_that_differences_come_out_too_small(share, shrunk, known, told, capsys):
-    said = shown_fit(capsys, share, shrunk=shrunk, known=known)
-    assert ("differences of cells come out too small" in said) is told
+def test_a_fit_says_that_differences_come_out_too_small(share, shrunk, held_back, warned, capsys):
+    said = shown_fit(capsys, share, shrunk=shrunk, held_back=held_back)
+    assert ("differences of cells come out too small" in said) is warned
 
 
 @pytest.mark.parametrize("output", [True, False])
@@ -337,13 +337,17 @@ def test_a_prediction_says_that_nothing_is_flagged(capsys):
     assert capsys.readouterr().out.splitlines() == said
 
 
+@pytest.mark.parametrize(("confidence", "words"), [
+    (0.9, "nine of ten true counts"), (0.5, "50 % of true counts"), (0.99, "99 % of true counts"),
+])  # fmt: skip
 @pytest.mark.parametrize(("n", "rough"), [(1, True), (6, True), (19, True), (20, False)])
-def test_intervals_of_few_pictures_are_called_rough(n, rough, capsys):
+def test_intervals_of_few_pictures_are_called_rough(n, rough, confidence, words, capsys):
     from sk_ednn.cli._count import show_predict
 
     row = {"name": "dish 1.png", "total": 9.0, "low": 7.0, "high": 11.0, "flag": ""}
-    show_predict({"counts": [row], "output": None, "maps": None, "held_back": n})
-    (said,) = [line for line in capsys.readouterr().out.splitlines() if "nine of ten" in line]
+    show_predict({"counts": [row], "output": None, "maps": None, "held_back": n,
+                  "confidence": confidence})  # fmt: skip
+    (said,) = [line for line in capsys.readouterr().out.splitlines() if words in line]
     assert ("rough" in said) == rough
 
 
@@ -352,7 +356,7 @@ def test_numbers_for_people_have_no_exponents(size, capsys):
     from sk_ednn.cli._count import counted
 
     row = {"name": "a.png", "total": size, "low": 0.9 * size, "high": 1.1 * size, "flag": ""}
-    text = counted(row) + shown_fit(capsys, 0.6, shrunk=0.1, known=50, size=size)
+    text = counted(row) + shown_fit(capsys, 0.6, shrunk=0.1, held_back=50, size=size)
     assert "furthest off" in text and "come out too small" in text
     assert not re.search(r"\de[+-]", text)
     (shown,) = re.findall(r"off by \S+ of (\S+) on", text)

@@ -190,7 +190,7 @@ class _Learn:
             lines, look = [str(error).partition("\n")[0]], "small warn"
             lines.append("The column is named under More settings.")
         if wanted != (form.pictures, form.totals, form.column, form.amounts):
-            return  # a later change is told by a later call
+            return  # a later call reports a later change
         if self.matched.is_deleted:
             return
         self.matched.clear()

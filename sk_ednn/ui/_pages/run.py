@@ -8,7 +8,7 @@ import numpy as np
 from fastapi import Request
 from nicegui import ui
 
-from ..._utils.wording import rough_interval
+from ..._utils.wording import rough_interval, share_of_totals
 from .. import _charts, _contributions
 from .._frame import (
     PATIENCE,
@@ -266,7 +266,7 @@ class _Run:
                     text("p", words, "muted")
             counts = result.get("counts")
             if isinstance(counts, list):
-                self.draw_counts(counts)
+                self.draw_counts(counts, result.get("confidence"))
                 n = result.get("held_back")
                 rough = rough_interval(n) if isinstance(n, int) else ""
                 if rough:
@@ -274,7 +274,7 @@ class _Run:
             self.draw_download()
             shown = [part for part in ("train", "test", "spreads")
                      if errors and isinstance(result.get(part), dict)]  # fmt: skip
-            skip = {"counts", "verdict", *shown}
+            skip = {"confidence", "counts", "verdict", *shown}
             rest = [pair for key, value in result.items() if key not in skip
                     for pair in flat(value, str(key).replace("_", " "))]  # fmt: skip
             if rest:
@@ -295,8 +295,11 @@ class _Run:
                 button.props("outline color=primary")
 
     @staticmethod
-    def draw_counts(counts):
+    def draw_counts(counts, confidence):
         """Show counts with intervals and what is unusual about the pictures."""
+        # Runs of before do not say which share of the true counts their intervals contain.
+        known = isinstance(confidence, float) and 0 < confidence < 1
+        share = f"{share_of_totals(confidence)} " if known else ""
         words = {"unlike": "unlike the pictures of the fit", "range": "out of their range"}
         rows = []
         for one in counts[:500]:
@@ -310,7 +313,7 @@ class _Run:
                 )
             )  # fmt: skip
         with ui.element("div").classes("long"):
-            header = ("picture", "count", "nine of ten true counts lie between", "and", "")
+            header = ("picture", "count", f"{share}true counts lie between", "and", "")
             table(header, rows, numbers=(1, 2, 3))
 
     def draw_curves(self, groups):
