@@ -129,15 +129,15 @@ def fit(
     quiet: Quiet = False,
 ):
     """Fit a model to pictures and the total of each. Positions are not needed."""
-    from . import _count
+    from . import _count_fit, _count_words
 
     # The callback of the training heeds "stop", so that the best weights are kept.
     with one_line_errors(), recorded(ctx, "count-fit", interrupt=False) as options:
-        result = _count.fit(ctx, options)
+        result = _count_fit.fit(ctx, options)
         if as_json:
             typer.echo(json.dumps(result))
         else:
-            _count.show_fit(result)
+            _count_words.show_fit(result)
 
 
 @app.command()
@@ -174,16 +174,17 @@ def predict(
     quiet: Quiet = False,
 ):
     """Count in pictures of any size."""
-    from . import _count
+    from . import _count_predict, _count_words
+    from ._count_inputs import require_folder
 
     with one_line_errors(), recorded(ctx, "count-predict") as options:
         if maps is not None:
-            _count.require_folder(maps)
-        result = _count.predict(ctx, options)
+            require_folder(maps)
+        result = _count_predict.predict(ctx, options)
         if as_json:
             typer.echo(json.dumps(result))
         else:
-            _count.show_predict(result)
+            _count_words.show_predict(result)
 
 
 @app.command()

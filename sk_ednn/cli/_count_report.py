@@ -9,15 +9,15 @@ import numpy as np
 
 from .._utils.wording import plain
 from .._utils.writing import replacing
-from ._count import (
+from ._count_inputs import (
     check_inputs,
     columns_of_fit,
-    counted,
     described,
     load_counter,
     matched_totals,
     sayer,
 )
+from ._count_words import counted
 from ._paths import check_paths, check_pictures, may_replace
 
 # Number of pictures in the report, those with the largest errors first.

@@ -129,7 +129,7 @@ def _of_pictures(options):
     if options.density_unit is not None:
         raise ValueError("--density-unit is not for photographs.")
     from ..images import read_pictures
-    from ._count import columns_of_fit, load_counter, matched_totals
+    from ._count_inputs import columns_of_fit, load_counter, matched_totals
 
     model = load_counter(options.model, options.max_bytes)
     pictures = read_pictures(options.fields)

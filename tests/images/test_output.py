@@ -263,7 +263,7 @@ def test_a_fit_says_what_it_reads_and_how_far_it_is_off(dishes, tmp_path, capsys
 
 
 def shown_fit(capsys, share, *, in_time=True, shrunk=1.0, held_back=9, size=170.0):
-    from sk_ednn.cli._count import show_fit
+    from sk_ednn.cli._count_words import show_fit
 
     unit = size / 170
     worst = [{"name": "dish 7.png", "true": 250 * unit, "predicted": 170 * unit}]
@@ -328,7 +328,7 @@ def test_counts_are_printed_with_their_intervals_and_flags(output, dishes, tmp_p
 
 
 def test_a_prediction_says_that_nothing_is_flagged(capsys):
-    from sk_ednn.cli._count import show_predict
+    from sk_ednn.cli._count_words import show_predict
 
     row = {"name": "dish 1.png", "total": 9.0, "low": None, "high": None, "flag": ""}
     result = {"counts": [row, {**row, "name": "dish 2.png"}], "output": "out.csv", "maps": None}
@@ -342,7 +342,7 @@ def test_a_prediction_says_that_nothing_is_flagged(capsys):
 ])  # fmt: skip
 @pytest.mark.parametrize(("n", "rough"), [(1, True), (6, True), (19, True), (20, False)])
 def test_intervals_of_few_pictures_are_called_rough(n, rough, confidence, words, capsys):
-    from sk_ednn.cli._count import show_predict
+    from sk_ednn.cli._count_words import show_predict
 
     row = {"name": "dish 1.png", "total": 9.0, "low": 7.0, "high": 11.0, "flag": ""}
     show_predict({"counts": [row], "output": None, "maps": None, "held_back": n,
@@ -353,7 +353,7 @@ def test_intervals_of_few_pictures_are_called_rough(n, rough, confidence, words,
 
 @pytest.mark.parametrize("size", [0.01, 1.0, 9.96, 99.97, 1234.5, 12345.6, 9.9e9])
 def test_numbers_for_people_have_no_exponents(size, capsys):
-    from sk_ednn.cli._count import counted
+    from sk_ednn.cli._count_words import counted
 
     row = {"name": "a.png", "total": size, "low": 0.9 * size, "high": 1.1 * size, "flag": ""}
     text = counted(row) + shown_fit(capsys, 0.6, shrunk=0.1, held_back=50, size=size)

@@ -1,0 +1,194 @@
+"""The command ``count fit``."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import typer
+
+from . import _runs
+from ._count_inputs import (
+    check_inputs,
+    described,
+    matched_totals,
+    notes_of,
+    sayer,
+    series_of,
+    totals_line,
+    with_labels,
+)
+from ._errors import Interrupts
+from ._inputs import require_model_name
+from ._paths import check_paths, check_pictures, may_replace
+
+_MINUTES = 12.0
+_ENDING = (
+    "interrupted: the training ends when it next looks at its errors, within a few percent of its "
+    "time; Ctrl-C again ends it at once, and nothing is kept"
+)
+_FURTHEST = 3
+# A training that took this share of its time or more was ended by it.
+_IN_TIME = 0.95
+
+
+def fit(ctx: typer.Context, options) -> dict[str, Any]:
+    """Fit a model to pictures and a table of totals, and write it.
+
+    Parameters
+    ----------
+    ctx : typer.Context
+    options : namespace
+        The parameters of the command, by name.
+
+    Returns
+    -------
+    dict
+        The output of ``--json``.
+    """
+    check_inputs(options)
+    from ..files import save
+    from ..images import CountRegressor, read_pictures
+
+    _runs.place_output(ctx, options, "model.ednn")
+    require_model_name(options.output)
+    check_paths(options)
+    replaced = may_replace("--output", options.output, options.force)
+    say = sayer(options)
+    pictures = read_pictures(options.pictures, missing_chunks=options.missing_chunks)
+    check_pictures(options, pictures)
+    counts = False if options.amounts else None
+    matched = matched_totals(pictures, options.totals, say, column=options.column, counts=counts)
+    pictures, totals, boxes = with_labels(options, pictures, matched, say)
+    say(described(pictures))
+    for line in notes_of(pictures):
+        say(line)
+    say(totals_line(matched))
+    groups = None if options.series is None else series_of(pictures, options.series, say)
+    checkpoint = None if options.recorder is None else options.recorder.path(_runs.CHECKPOINT)
+    interrupts = Interrupts(checkpoint)
+    model = CountRegressor(
+        n_members=options.members,
+        minutes=_MINUTES if options.minutes is None and options.epochs is None else options.minutes,
+        max_epochs=options.epochs or "auto",
+        reduction=options.reduction or ("auto" if matched.counts else 1),
+        symmetric=not options.upright,
+        illumination="auto" if matched.counts else 0.0,
+        n_jobs=options.jobs,
+        random_state=options.seed,
+        checkpoint=checkpoint,
+        callback=_callback(options, interrupts),
+        verbose=say,
+    )
+    _runs.log_stage(options, "fit")
+    start = time.perf_counter()
+    bounded = model.minutes is not None
+    with interrupts.watched(_ENDING), _runs.kept_clock(options, bounded):
+        model.fit(pictures, totals, groups=groups, boxes=boxes)
+    seconds = time.perf_counter() - start
+    kept = None
+    if interrupts.seen:
+        done = f"interrupted after {seconds / 60:.1f} minutes; kept are the best weights so far"
+        kept = interrupts.keep(done, "Write them?", options)
+    model.set_params(callback=None)
+    result = _fitted(model, matched, seconds)
+    about = {
+        "kind": "pictures",
+        "totals": list(matched.columns),
+        "pictures": len(pictures),
+        "boxes": len(boxes),
+        "error": result["error"],
+    }
+    if kept is not None:
+        result["interrupted"] = about["interrupted"] = kept
+    if kept is not None or (options.recorder is not None and options.recorder.stop_requested):
+        result["in_time"] = False
+    _runs.forget(options, model)
+    save(model, options.output, about=about)
+    result["output"] = str(options.output)
+    _keep(options, model, matched, result)
+    result["replaced"] = replaced
+    return result
+
+
+def _callback(options, interrupts):
+    """Return a callback for the training, which ends it after Ctrl-C.
+
+    With ``--run`` it logs the numbers of each member by name.
+    """
+    if options.recorder is None:
+        return lambda row: interrupts.seen
+    logged = options.recorder.callback(max_epochs=None)
+
+    def callback(row):
+        member = row.pop("member")
+        if member:  # the first one represents all
+            row.pop("progress")
+            row = {
+                (name if name == "epoch" else f"{name}_{member + 1}"): value
+                for name, value in row.items()
+            }
+        return logged(row) or interrupts.seen
+
+    return callback
+
+
+def _keep(options, model, matched, result) -> None:
+    """End a run: totals of the pictures that were held back, and how far the training came."""
+    if options.recorder is None:
+        return
+    held = model.held_back_
+    sizes = [matched.pictures[k].n_pixels for k in held["index"]]
+    if len(sizes):
+        rows = {"test": (held["true"], held["predicted"], sizes)}
+        names = {"test": [matched.pictures[k].name for k in held["index"]]}
+        _runs.write_predictions(options, rows, names, kind="picture")
+    stopped = result.get("interrupted")
+    if options.recorder.stop_requested:
+        stopped = f"stopped after {result['minutes']:.1f} minutes; the best weights are kept"
+    _runs.keep_results(options, result, stopped=stopped)
+
+
+def _fitted(model, matched, seconds) -> dict[str, Any]:
+    held, totals = model.held_back_, matched.totals.reshape(len(matched.pictures), -1)
+    n = len(held["index"])
+    result: dict[str, Any] = {
+        "pictures": len(matched.pictures),
+        "held_back": n,
+        "minutes": seconds / 60,
+        "reduction": model.geometry_[0],
+        # Passes over the pictures, and whether all that were planned fitted into the time.
+        "passes": min(history[-1]["epoch"] for history in model.history_),
+        "in_time": model.minutes is None or seconds / 60 < _IN_TIME * model.minutes,
+        "error": model.error_ if n else None,
+        "totals": {},
+    }
+    half = model.interval_.half_width(totals.mean(axis=0, keepdims=True), model.confidence)[0]
+    for k, name in enumerate(matched.columns):
+        column = totals[:, k]
+        result["totals"][name] = {
+            "mean": float(column.mean()),
+            "error": float(np.abs(held["predicted"][:, k] - held["true"][:, k]).mean()) if n else 0,
+            "error_of_mean": float(np.abs(column - column.mean()).mean()),
+            "half_width": float(half[k]),
+            **_held_back(matched, held["index"], held["true"][:, k], held["predicted"][:, k]),
+        }
+    return result
+
+
+def _held_back(matched, index, true, predicted) -> dict[str, Any]:
+    """Return spreads of totals of pictures not seen, and those that are furthest off."""
+    furthest = np.argsort(-np.abs(predicted - true), kind="stable")[:_FURTHEST]
+    return {
+        "spread": float(true.std()) if len(true) else 0.0,
+        "spread_predicted": float(predicted.std()) if len(true) else 0.0,
+        "worst": [
+            {
+                "name": matched.pictures[index[j]].name,
+                "true": float(true[j]),
+                "predicted": float(predicted[j]),
+            }
+            for j in furthest
+        ],
+    }

@@ -1,0 +1,196 @@
+"""Pictures, tables and models that the commands of ``count`` read."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import typer
+
+from .._utils.wording import plain, with_article
+from ._files import check_readable
+
+_MAX_SERIES = 20  # series that are printed by name
+
+
+def check_inputs(options) -> None:
+    """Raise if a file that a command reads does not exist, before libraries are imported.
+
+    Parameters
+    ----------
+    options : namespace
+        With some of ``model``, ``totals``, ``dots`` and ``boxes``, and ``pictures``.
+
+    Raises
+    ------
+    OSError, ValueError
+    """
+    totals = getattr(options, "totals", None)
+    if totals is not None and Path(totals).is_dir():
+        raise ValueError(
+            f"{totals} is a folder, but the second argument is the table of totals. The "
+            "pictures come first: sk-ednn count fit PICTURES TABLE."
+        )
+    for name in ("model", "totals", "dots", "boxes"):
+        path = getattr(options, name, None)
+        if path is not None:
+            check_readable(Path(path))
+    pictures = str(options.pictures)
+    if "://" not in pictures and not set(pictures) & set("*?[") and "::" not in pictures:
+        if not Path(pictures).is_dir():
+            check_readable(Path(pictures))
+
+
+def load_counter(path, max_bytes=None):
+    """Read a model of pictures.
+
+    Parameters
+    ----------
+    path : Path
+    max_bytes : int or None, default=None
+        Limit for the memory that the file needs.
+
+    Raises
+    ------
+    ValueError
+        If the file contains another kind of model.
+    """
+    from ..files import load
+    from ..images import CountRegressor
+
+    model = load(path, max_bytes=max_bytes)
+    if not isinstance(model, CountRegressor):
+        raise ValueError(
+            f"Expected a model of pictures, but {path} contains "
+            f"{with_article(type(model).__name__)}. Use sk-ednn predict."
+        )
+    return model
+
+
+def columns_of_fit(model) -> list[str] | None:
+    """Return the columns from which a model file was fitted; None if it does not name them."""
+    from ..files import describe
+
+    return (describe(model)["about"] or {}).get("totals")
+
+
+def matched_totals(pictures, table, say, *, column=None, counts=None, known=None):
+    """Return the pictures in a table of totals, as `sk_ednn.images.match_totals` does.
+
+    Parameters
+    ----------
+    pictures : list of Picture
+    table : str or Path
+    say : function
+        Called with notes on the table.
+    column : str or None, default=None
+        Names of columns, separated by commas.
+    counts : bool or None, default=None
+        False for totals that are no counts.
+    known : list of str or None, default=None
+        Columns from which a model was fitted. They are taken if the table has them and `column` is
+        None.
+    """
+    from ..images import TableError, match_totals
+
+    named = None if column is None else [name.strip() for name in column.split(",")]
+    try:
+        matched = match_totals(pictures, table, columns=named or known, counts=counts)
+    except TableError:
+        if named or not known or len(known) > 1:
+            raise
+        # The only column of numbers, by whatever name.
+        matched = match_totals(pictures, table, counts=counts)
+    for line in matched.notes:
+        say(line)
+    return matched
+
+
+def with_labels(options, pictures, matched, say):
+    """Return pictures, their totals, and boxes of some; those with boxes alone come last."""
+    from ..images import read_boxes, read_dots
+
+    boxes = []
+    if options.dots is not None:
+        boxes += read_dots(pictures, options.dots, columns=matched.columns)
+    if options.boxes is not None:
+        boxes += read_boxes(pictures, options.boxes, columns=matched.columns)
+    if not boxes:
+        return matched.pictures, matched.totals, []
+    named = {id(picture) for picture in matched.pictures}
+    extra = [
+        picture
+        for k, picture in enumerate(pictures)
+        if id(picture) not in named and any(box.picture == k for box in boxes)
+    ]
+    kept = [*matched.pictures, *extra]
+    place = {id(picture): k for k, picture in enumerate(kept)}
+    boxes = [replace(box, picture=place[id(pictures[box.picture])]) for box in boxes]
+    unknown = np.full((len(extra), *matched.totals.shape[1:]), np.nan)
+    n_with = len({box.picture for box in boxes})
+    say(f"{len(boxes)} boxes with totals in {n_with} picture(s), {len(extra)} of them without one")
+    return kept, np.concatenate([matched.totals, unknown]), boxes
+
+
+def series_of(pictures, pattern, say):
+    """Return the series of each picture, by a pattern or a number of consecutive pictures."""
+    if pattern.isdigit():
+        groups = [k // int(pattern) for k in range(len(pictures))]
+    else:
+        groups = []
+        for picture in pictures:
+            hit = re.search(pattern, picture.name)
+            if hit is None:
+                raise ValueError(f"--series {pattern!r} does not match the name {picture.name}.")
+            groups.append(hit.group(1) if hit.groups() else hit.group())
+    distinct = list(dict.fromkeys(groups))
+    shown = ", ".join(map(str, distinct[:_MAX_SERIES]))
+    say(f"{len(distinct)} series, each held out as a whole: {shown}")
+    return groups
+
+
+def sayer(options):
+    start = time.perf_counter()
+
+    def say(line):
+        if not options.quiet:
+            typer.echo(f"[{(time.perf_counter() - start) / 60:4.1f} min] {line}", err=True)
+
+    return say
+
+
+def described(pictures) -> str:
+    sizes = sorted({picture.grid for picture in pictures})
+    n_channels = pictures[0].n_channels
+    kind = {1: "grey", 3: "colour"}.get(n_channels, f"{n_channels} channels")
+    size = " × ".join(map(str, sizes[0]))
+    more = f" to {' × '.join(map(str, sizes[-1]))}" if len(sizes) > 1 else ""
+    return f"{len(pictures)} picture(s), {size}{more} pixels, {kind}, {pictures[0].dtype}"
+
+
+def notes_of(pictures) -> list[str]:
+    """Return notes on reading pictures, each with the number of pictures."""
+    counts: dict[str, int] = {}
+    for picture in pictures:
+        for line in picture.notes:
+            counts[line] = counts.get(line, 0) + 1
+    return [f"in {n} picture(s): {line}" for line, n in counts.items()]
+
+
+def totals_line(matched) -> str:
+    totals = matched.totals.reshape(len(matched.pictures), -1)
+    parts = [
+        f"{name}: {plain(column.min())} to {plain(column.max())}, mean {plain(column.mean())}"
+        for name, column in zip(matched.columns, totals.T, strict=True)
+    ]
+    word = "column" if len(parts) == 1 else "columns"
+    return f"{word} {'; '.join(parts)}; learned as {'counts' if matched.counts else 'amounts'}"
+
+
+def require_folder(path: Path) -> None:
+    """Raise if the folder for maps is a file."""
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"--maps must be a folder, but {path} is a file.")
