@@ -29,8 +29,6 @@ _ENDING = (
     "time; Ctrl-C again ends it at once, and nothing is kept"
 )
 _FURTHEST = 3
-# A training that took this share of its time or more was ended by it.
-_IN_TIME = 0.95
 
 
 def fit(ctx: typer.Context, options) -> dict[str, Any]:
@@ -102,8 +100,6 @@ def fit(ctx: typer.Context, options) -> dict[str, Any]:
     }
     if kept is not None:
         result["interrupted"] = about["interrupted"] = kept
-    if kept is not None or (options.recorder is not None and options.recorder.stop_requested):
-        result["in_time"] = False
     _runs.forget(options, model)
     save(model, options.output, about=about)
     result["output"] = str(options.output)
@@ -158,9 +154,9 @@ def _fitted(model, matched, seconds) -> dict[str, Any]:
         "held_back": n,
         "minutes": seconds / 60,
         "reduction": model.geometry_[0],
-        # Passes over the pictures, and whether all that were planned fitted into the time.
+        # Passes over the pictures, and whether the trainings came to their end by themselves.
         "passes": min(history[-1]["epoch"] for history in model.history_),
-        "in_time": model.minutes is None or seconds / 60 < _IN_TIME * model.minutes,
+        "in_time": not {"time", "callback"} & set(model.endings_),
         "error": model.error_ if n else None,
         "totals": {},
     }

@@ -13,7 +13,7 @@ from .._utils.writing import check_writable
 from ..exceptions import TileModelError
 from ..networks._state_files import read_state, write_state
 
-_VERSION = 1
+_VERSION = 2
 
 
 class Checkpoint:

@@ -34,7 +34,7 @@ from ._views import NUMBERS_OF_VIEWS, InViews, suited_views
 _BEYOND = 0.1
 
 
-@stored("CountRegressor", derived=("history_",), functions=("callback",))
+@stored("CountRegressor", derived=("history_", "endings_"), functions=("callback",))
 class CountRegressor(ScoredByTotals, BaseEstimator):
     """Predict totals of pictures of any size, such as counts, learned from totals alone.
 
@@ -123,6 +123,10 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
         ``"index"``, ``"predicted"`` and ``"true"`` of the pictures that members held out.
     history_ : list of list of dict
         History of the training of each member.
+    endings_ : list of {"epochs", "time", "error", "callback"}
+        Why the training of each member ended: all passes were done, its time was up, the error of
+        pictures that were held out was clearly less long ago, or the callback asked for it. None if
+        the model was read from a file.
     n_outputs_ : int
 
     See Also
@@ -267,6 +271,7 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
         self.n_channels_ = admitted.pictures[0].n_channels
         self.n_outputs_ = n_outputs
         self.history_ = fitted.histories
+        self.endings_ = fitted.endings
         self.interval_ = PictureInterval.of(predicted, true)
         self.held_back_ = {"index": held, "predicted": predicted, "true": true}
         self.error_ = float(np.abs(predicted - true).mean()) if len(held) else np.nan

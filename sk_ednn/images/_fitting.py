@@ -34,8 +34,6 @@ _PASSES_PER_TOTAL, _LEAST_STEPS, _MOST_PASSES = 2, 300, 300
 _EARLY = 3.0
 # Between lines on the progress.
 _STEP = 0.1
-# A training that took this share of its time did not end before it.
-_IN_TIME = 0.98
 
 
 @dataclass
@@ -59,6 +57,11 @@ class Fitted:
     def histories(self) -> list:
         """Records of each training."""
         return [member.history for member in self.trained]
+
+    @property
+    def endings(self) -> list[str]:
+        """Why each training ended."""
+        return [member.ending for member in self.trained]
 
     @property
     def edges(self) -> np.ndarray:
@@ -175,7 +178,7 @@ def _train(n_threads, recipe, say, job):
     torch.set_num_threads(n_threads)
     say.begin()
     trained = train(*job)
-    say.end(recipe, trained.history)
+    say.end(recipe, trained)
     return trained
 
 
@@ -323,19 +326,19 @@ class _Progress:
         while self.next <= progress:
             self.next += _STEP
 
-    def end(self, recipe, history):
+    def end(self, recipe, trained):
         """Say why a training ended before its time."""
-        row = history[-1]
-        if not self.verbose or self.ended.is_set() or self.stop.is_set():
+        row = trained.history[-1]
+        if not self.verbose or self.stop.is_set():
             return
         done, limit = f"ended after {_shown(row['minutes'])}", recipe.minutes
-        if row["epoch"] < recipe.max_epochs and (limit is None or row["minutes"] < limit):
-            best = min(history, key=lambda each: each["error"])
+        if trained.ending == "error":
+            best = min(trained.history, key=lambda each: each["error"])
             self.write(
                 f"{done} minutes: the error was least, {plain(best['error'], 3)}, after "
                 f"{_shown(best['minutes'])} minutes; the weights of then are kept"
             )
-        elif limit is not None and row["minutes"] < _IN_TIME * limit:
+        elif trained.ending == "epochs" and limit is not None:
             times = "once" if row["epoch"] == 1 else f"{row['epoch']} times"
             self.write(f"{done} of {_shown(limit)} minutes: every picture was seen {times}")
 

@@ -91,6 +91,9 @@ class Trained:
         Additions to the weights of tiles near an edge, see `edge_factors`.
     scale : ndarray of shape (n_outputs,)
         Units of the network's outputs.
+    ending : {"epochs", "time", "error", "callback"}
+        Why the training ended: all passes were done, its time was up, the error was clearly less
+        long ago, or `say` asked for it.
     """
 
     module: nn.Module
@@ -98,6 +101,7 @@ class Trained:
     held_back: np.ndarray = field(default_factory=lambda: np.zeros((0, 1)))
     edges: np.ndarray = field(default_factory=lambda: np.zeros(BANDS))
     scale: np.ndarray = field(default_factory=lambda: np.ones(1))
+    ending: str = "epochs"
 
 
 @dataclass
@@ -113,8 +117,8 @@ class _Course:
         Between 0 and 1.
     best_error, best_at : float
         Least error of pictures held back, and the progress at which it was seen.
-    over : bool
-        Whether the training ended early.
+    ending : str
+        As in `Trained`; empty before the end.
     seconds : float
         That the training took, including those before it was resumed.
     """
@@ -126,7 +130,7 @@ class _Course:
     next_look: float = 0.0
     best_error: float = np.inf
     best_at: float = 0.0
-    over: bool = False
+    ending: str = ""
     seconds: float = 0.0
 
 
@@ -170,16 +174,17 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
     # The last weights are taken unless earlier ones were clearly better: of few pictures held back,
     # the least error of many looks is low by luck.
     clearly = 1 - _LUCK / np.sqrt(max(len(held_back), 1))
-    course, best, ended = _Course(), None, False
+    course, best = _Course(), None
     if saved is not None:
         course, best = _Course(**saved["course"]), saved["best"]
         member.restore(saved["member"])
         optimizer.load_state_dict(saved["optimizer"])
         rng.bit_generator.state = json.loads(saved["random"])
         timer.start(course.seconds, saved.get("clock"))
-    while course.progress < 1 and not course.over:
+    while not course.ending:
         losses = []
         batches = shuffled_batches(train_samples, recipe.batch_size, rng)
+        ended = False
         for k, batch in enumerate(batches):
             progress = _progress(recipe, course.epoch + k / len(batches), timer.seconds())
             for group in optimizer.param_groups:
@@ -201,6 +206,10 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
         course.epoch += 1
         course.seconds = timer.seconds()
         course.progress = progress = _progress(recipe, course.epoch, course.seconds)
+        if progress >= 1:
+            # A pass that the clock cut short is none that was planned.
+            whole = course.epoch >= recipe.max_epochs and len(losses) == len(batches)
+            course.ending = "epochs" if whole else "time"
         looks = progress >= course.next_look or progress >= 1 or ended
         if looks:
             course.next_look = progress + 1 / _LOOKS
@@ -217,10 +226,13 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
                     best = copy.deepcopy(member.average.state_dict())
                 late = progress - course.best_at > _LONG_AGO
                 looked = [each["error"] for each in course.history[1 - _RECENT_LOOKS :]]
-                course.over = late and bool(course.best_error < clearly * min([error, *looked]))
+                worse = course.best_error < clearly * min([error, *looked])
+                if late and worse and not course.ending:
+                    course.ending = "error"
             course.history.append(row)
             ended = (say is not None and say(progress, row)) or ended
         if ended:
+            course.ending = course.ending or "callback"
             break
         if save is not None and (looks or time.monotonic() - last_saved >= _SAVED_SECONDS):
             last_saved = time.monotonic()
@@ -242,7 +254,7 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
     edges = member.average.edges.detach().double().numpy()
     scale = member.scale.double().numpy()
     predicted = member.predict(held_back, recipe.n_views)
-    return Trained(member.average.eval(), history, predicted, edges, scale)
+    return Trained(member.average.eval(), history, predicted, edges, scale, course.ending)
 
 
 def _tensor(readings):

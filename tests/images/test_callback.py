@@ -13,7 +13,8 @@ pytest.importorskip("skorch")
 
 from sk_ednn.images import CountRegressor
 from sk_ednn.images._fitting import _Progress
-from sk_ednn.images._training import Recipe
+from sk_ednn.images._member import Member
+from sk_ednn.images._training import Recipe, Trained
 
 
 @pytest.fixture(scope="module")
@@ -83,28 +84,60 @@ def test_lines_have_one_form_and_say_which_networks_they_are_of(data, params, he
 
 
 @pytest.mark.parametrize(
-    ("last", "limit", "stopped", "said"),
+    ("last", "limit", "ending", "said"),
     [
-        ((100, 4.94), 6, False, "ended after 4.9 of 6 minutes: every picture was seen 100 times"),
-        ((100, 4.94), None, False, None),
-        ((100, 5.99), 6, False, None),  # near enough to its time
-        ((80, 6.01), 6, False, None),
-        ((80, 4.0), 6, True, None),  # who stopped it knows
-        ((80, 4.0), 6, False,
+        ((100, 4.94), 6, "epochs",
+         "ended after 4.9 of 6 minutes: every picture was seen 100 times"),
+        ((100, 4.94), None, "epochs", None),
+        ((80, 6.01), 6, "time", None),
+        ((80, 5.99), 6, "time", None),
+        ((80, 4.0), 6, "callback", None),  # who stopped it knows
+        ((80, 4.0), 6, "error",
          "ended after 4 minutes: the error was least, 2.5, after 1.2 minutes; the weights of then "
          "are kept"),
-        ((80, 4.0), None, False,
+        ((80, 4.0), None, "error",
          "ended after 4 minutes: the error was least, 2.5, after 1.2 minutes; the weights of then "
          "are kept"),
     ],
 )  # fmt: skip
-def test_a_training_that_ended_before_its_time_says_why(last, limit, stopped, said):
-    lines, ended = [], threading.Event()
-    if stopped:
-        ended.set()
-    progress = _Progress(lines.append, threading.Event(), 20.0, "", 3, 0, None, ended)
+def test_a_training_that_ended_before_its_time_says_why(last, limit, ending, said):
+    lines, events = [], (threading.Event(), threading.Event())
+    progress = _Progress(lines.append, events[0], 20.0, "", 3, 0, None, events[1])
     rows = [(1, 0.1, 9.0), (20, 1.2, 2.5), (*last, 7.0)]
     names = ("epoch", "minutes", "error")
     history = [dict(zip(names, row, strict=True)) for row in rows]
-    progress.end(Recipe(max_epochs=100, minutes=limit), history)
+    progress.end(Recipe(max_epochs=100, minutes=limit), Trained(None, history, ending=ending))
     assert lines == ([] if said is None else [said])
+
+
+@pytest.mark.parametrize(
+    ("params", "callback", "ending"),
+    [
+        ({"max_epochs": 2}, None, "epochs"),
+        ({"max_epochs": 2, "minutes": 600}, None, "epochs"),
+        ({"max_epochs": 10**6, "minutes": 0.001}, None, "time"),
+        # The clock ends the only pass before it is complete.
+        ({"max_epochs": 1, "minutes": 1e-9}, None, "time"),
+        ({"max_epochs": 10**6}, lambda row: True, "callback"),
+        # An end that had come anyway was not asked for.
+        ({"max_epochs": 1}, lambda row: True, "epochs"),
+    ],
+)
+def test_a_training_knows_why_it_ended(data, params, callback, ending):
+    model = fitted(data, callback, n_members=1, **params)
+    assert model.endings_ == [ending]
+
+
+def test_a_training_that_becomes_worse_ends_by_its_error(data, monkeypatch):
+    """Errors of pictures held back that only grow."""
+    errors = iter(np.arange(1, 1000) * 100.0)
+    predict = Member.predict
+
+    def worse(self, samples, *views):
+        predicted = predict(self, samples, *views)
+        return predicted if views else predicted + next(errors)
+
+    monkeypatch.setattr(Member, "predict", worse)
+    model = fitted(data, None, n_members=1, max_epochs=100, validation_fraction=0.5)
+    assert model.endings_ == ["error"]
+    assert model.history_[0][-1]["epoch"] < 100
