@@ -19,6 +19,7 @@ from ._count_inputs import (
     totals_line,
     with_labels,
 )
+from ._count_verdict import verdict_of
 from ._errors import Interrupts
 from ._inputs import require_model_name
 from ._paths import check_paths, check_pictures, may_replace
@@ -97,6 +98,7 @@ def fit(ctx: typer.Context, options) -> dict[str, Any]:
         "pictures": len(pictures),
         "boxes": len(boxes),
         "error": result["error"],
+        "verdict": result["verdict"],
     }
     if kept is not None:
         result["interrupted"] = about["interrupted"] = kept
@@ -170,6 +172,7 @@ def _fitted(model, matched, seconds) -> dict[str, Any]:
             "half_width": float(half[k]),
             **_held_back(matched, held["index"], held["true"][:, k], held["predicted"][:, k]),
         }
+    result["verdict"] = verdict_of(result["totals"], n)
     return result
 
 

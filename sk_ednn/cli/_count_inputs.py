@@ -72,9 +72,14 @@ def load_counter(path, max_bytes=None):
 
 def columns_of_fit(model) -> list[str] | None:
     """Return the columns from which a model file was fitted; None if it does not name them."""
+    return about_of(model).get("totals")
+
+
+def about_of(model) -> dict:
+    """Return what a model file says about its fit; empty if it was written in Python."""
     from ..files import describe
 
-    return (describe(model)["about"] or {}).get("totals")
+    return describe(model)["about"] or {}
 
 
 def matched_totals(pictures, table, say, *, column=None, counts=None, known=None):

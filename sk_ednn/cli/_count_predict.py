@@ -9,7 +9,8 @@ import numpy as np
 import typer
 
 from . import _runs
-from ._count_inputs import check_inputs, columns_of_fit, described, load_counter, sayer
+from ._count_inputs import about_of, check_inputs, columns_of_fit, described, load_counter, sayer
+from ._count_verdict import verdict_of_model
 from ._count_words import counted
 from ._paths import check_paths, check_pictures, may_replace
 
@@ -119,6 +120,7 @@ def predict(ctx: typer.Context, options) -> dict[str, Any]:
         "columns": list(columns),
         "counts": [{key: _plain(value) for key, value in row.items()} for row in rows],
         "held_back": len(model.interval_.errors),
+        "verdict": verdict_of_model(about_of(options.model), model),
         "confidence": float(model.confidence),
         "output": None if options.output is None else str(options.output),
         "maps": None if options.maps is None else str(options.maps),

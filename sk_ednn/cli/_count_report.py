@@ -7,9 +7,10 @@ import html
 
 import numpy as np
 
-from .._utils.wording import plain
+from .._utils.wording import plain, share_of_totals
 from .._utils.writing import replacing
 from ._count_inputs import (
+    about_of,
     check_inputs,
     columns_of_fit,
     described,
@@ -17,6 +18,7 @@ from ._count_inputs import (
     matched_totals,
     sayer,
 )
+from ._count_verdict import verdict_of_model
 from ._count_words import counted
 from ._paths import check_paths, check_pictures, may_replace
 
@@ -81,7 +83,7 @@ def run(options) -> None:
         figures.append(
             _figure(overlay_png(pictures[k], contributions, focus), rows[k], _true(true, k))
         )
-    page = _page(options, rows, true, totals, figures, _quality(model))
+    page = _page(options, rows, true, totals, figures, _quality(about_of(options.model), model))
     with replacing(options.output, "w", encoding="utf-8") as file:
         file.write(page)
 
@@ -90,17 +92,15 @@ def _true(true, k):
     return None if true is None else true[k]
 
 
-def _quality(model) -> str:
+def _quality(about, model) -> str:
     """Return what is known of the model's errors, and what the intervals and colours mean."""
     n = len(model.interval_.errors)
-    if n == 0:
-        known = "The errors of this model are unknown: no pictures were held back at its fit."
-    else:
-        share = f"{100 * model.confidence:.0f} %"
-        known = (
-            f"At its fit, the model was off by {_numbers(model.error_)} in the mean on {n} "
-            f"pictures that it had not seen. From these follow <i>low</i> and <i>high</i>: {share} "
-            "of the true totals of pictures like them should lie between."
+    known = f"The model: {html.escape(verdict_of_model(about, model)['words'])}."
+    if n:
+        share = share_of_totals(model.confidence)
+        known += (
+            f" From these errors follow <i>low</i> and <i>high</i>: {share} true totals of "
+            "pictures like them should lie between."
         )
     return f"<p>{known} Squares are coloured from yellow to red by what they contribute.</p>"
 

@@ -8,6 +8,7 @@ import numpy as np
 import typer
 
 from .._utils.wording import plain, rough_interval, share_of_totals
+from ._count_verdict import how_learned, is_poor
 from ._report import show_files
 
 # What a flag says, and what to do.
@@ -21,8 +22,6 @@ _FLAGS = {
         "count some by hand, and add such pictures to the training",
     ),
 }
-_POOR = 0.5  # of the error of the mean as a prediction: above, a training has hardly begun
-_NO_BETTER = 0.9
 # Where totals of this many pictures not seen spread by less than this share of the true ones, the
 # model keeps to the mean.
 _FEW_FOR_SPREAD, _TOO_SMALL = 6, 0.7
@@ -41,7 +40,7 @@ def show_fit(result) -> None:
                 f"would be off by {plain(column['error_of_mean'], 3)}; 90 % within ± "
                 f"{plain(column['half_width'], 3)}"
             )
-            if column["error"] > _POOR * column["error_of_mean"]:
+            if is_poor(column):
                 poor = True
                 typer.echo(_advice(name, column, result))
             for note in _notes_on_error(name, column, result["held_back"]):
@@ -65,23 +64,21 @@ def _advice(name, column, result) -> str:
     'next: fat cells is learned badly: add pictures (every picture was seen 120 times; more minutes
     change little), and check reduction 1: objects should be some 13 pixels apart'
     """
-    no_better = column["error"] > _NO_BETTER * column["error_of_mean"]
-    how = "is not learned, no better than by the mean" if no_better else "is learned badly"
     passes = f"every picture was seen {result['passes']} times"
     if result["in_time"]:
         more = f"add pictures ({passes}; more minutes change little)"
     else:
         more = f"train longer with --minutes ({passes} when it ended), add pictures"
     return (
-        f"next: {name} {how}: {more}, and check reduction {result['reduction']}: objects should "
-        "be some 13 pixels apart"
+        f"next: {name} {how_learned(column)}: {more}, and check reduction {result['reduction']}: "
+        "objects should be some 13 pixels apart"
     )
 
 
 def _notes_on_error(name, column, n) -> list[str]:
     """Return which pictures are furthest off, and whether differences come out too small."""
     notes = []
-    if column["error"] > _POOR * column["error_of_mean"]:
+    if is_poor(column):
         worst = ", ".join(
             f"{each['name']} ({plain(each['true'])} in the table, "
             f"{plain(each['predicted'])} counted)"
@@ -101,6 +98,7 @@ def _notes_on_error(name, column, n) -> list[str]:
 def show_predict(result) -> None:
     """Print the result of `predict`."""
     rows = result["counts"]
+    typer.echo(f"the model: {result['verdict']['words']}")
     if result["output"] is None:
         for row in rows:
             typer.echo(counted(row))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ._runs import PREDICTIONS, row_of
+from ._runs import PREDICTIONS, row_of, verdict_in
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,8 @@ class ModelFile:
         File of the fields of the fit.
     errors : Path or None
         Predictions of the systems that were held back, if these are enough for intervals.
+    verdict : str
+        How good the model is, if its fit says so.
     """
 
     path: Path
@@ -30,6 +32,7 @@ class ModelFile:
     words: str
     fields: str | None = None
     errors: Path | None = None
+    verdict: str = ""
 
 
 def model_files(site, kinds) -> list[ModelFile]:
@@ -57,7 +60,8 @@ def model_files(site, kinds) -> list[ModelFile]:
         if PREDICTIONS in files and _n_held_back(run) >= site.tools.fewest_errors:
             errors = run.file(PREDICTIONS)
         fields = fields if isinstance(fields, str) else None
-        models.append(ModelFile(run.file(name), run.id, words, fields, errors))
+        path, verdict = run.file(name), verdict_in(run.result) or ""
+        models.append(ModelFile(path, run.id, words, fields, errors, verdict))
     return models
 
 

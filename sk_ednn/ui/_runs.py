@@ -200,6 +200,13 @@ def _is_of_potential(parts) -> bool:
     return any("energy_mae" in values or "force_mae" in values for values in parts.values())
 
 
+def verdict_in(result) -> str | None:
+    """Return the verdict on a model in a result; None if there is none."""
+    verdict = result.get("verdict") if isinstance(result, dict) else None
+    words = verdict.get("words") if isinstance(verdict, dict) else None
+    return words if isinstance(words, str) else None
+
+
 def counting_of(result) -> list[str]:
     """Return sentences on the errors of a fit of counts; none for other runs.
 

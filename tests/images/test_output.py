@@ -1,6 +1,7 @@
 """Files of what was counted, and the commands that write them."""
 
 import csv
+import html
 import json
 import re
 import zipfile
@@ -15,9 +16,10 @@ pytest.importorskip("PIL")
 
 from PIL import Image  # noqa: E402
 
+from sk_ednn._utils.wording import plain  # noqa: E402
 from sk_ednn.cli import main  # noqa: E402
 from sk_ednn.datasets import make_pictures  # noqa: E402
-from sk_ednn.files import load  # noqa: E402
+from sk_ednn.files import describe, load, save  # noqa: E402
 from sk_ednn.images import as_picture, peaks  # noqa: E402
 from sk_ednn.images._excel import write_sheet  # noqa: E402
 from sk_ednn.images._output import overlay_png, write_map  # noqa: E402
@@ -219,9 +221,33 @@ def test_the_report_is_one_page(dishes):
     assert "10 pictures: mean absolute error" in text
     assert text.count("<img ") == 10 and "dish 3.png" in text
     assert "http:" not in text and "https:" not in text
-    error = load(dishes / "model.ednn").error_
-    assert f"off by {error:.4g} in the mean on 2 pictures that it had not seen" in text
-    assert "90 % of the true totals of pictures like them should lie between" in text
+    assert f"The model: {html.escape(verdict_of_fit(dishes))}." in text
+    assert "nine of ten true totals of pictures like them should lie between" in text
+
+
+def verdict_of_fit(dishes):
+    return describe(dishes / "model.ednn")["about"]["verdict"]["words"]
+
+
+def test_a_prediction_repeats_the_verdict_of_the_fit(dishes, tmp_path, capsys):
+    assert main(fitting(dishes, "--force", "-o", str(tmp_path / "model.ednn"), "--json")) == 0
+    of_fit = json.loads(capsys.readouterr().out)["verdict"]
+    assert of_fit["words"] == verdict_of_fit(dishes) and "on 2 pictures not seen" in of_fit["words"]
+    command = ["count", "predict", str(dishes / "model.ednn"), str(dishes / "new"), "-q"]
+    assert main(command) == 0
+    assert capsys.readouterr().out.startswith(f"the model: {of_fit['words']}\n")
+    assert main([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["verdict"] == of_fit
+
+
+@pytest.mark.parametrize("about", [None, {"verdict": {"words": "\x1b[2J"}}, {"verdict": 3}])
+def test_a_model_without_a_verdict_has_an_error(about, dishes, tmp_path, capsys):
+    """Written in Python, by an earlier version, or by somebody who means ill."""
+    model = load(dishes / "model.ednn")
+    save(model, tmp_path / "other.ednn", about=about)
+    assert main(["count", "predict", str(tmp_path / "other.ednn"), str(dishes / "new"), "-q"]) == 0
+    said, _, _ = capsys.readouterr().out.partition("\n")
+    assert said == f"the model: off by {plain(model.error_, 3)} on 2 pictures not seen"
 
 
 def test_the_report_knows_the_column_of_the_fit(dishes, tmp_path, capsys):
@@ -332,8 +358,12 @@ def test_a_prediction_says_that_nothing_is_flagged(capsys):
 
     row = {"name": "dish 1.png", "total": 9.0, "low": None, "high": None, "flag": ""}
     result = {"counts": [row, {**row, "name": "dish 2.png"}], "output": "out.csv", "maps": None}
-    show_predict({**result, "held_back": 0})
-    said = ["2 picture(s) counted; none is flagged", "counts written to out.csv"]
+    show_predict({**result, "held_back": 0, "verdict": {"words": "cells is learned"}})
+    said = [
+        "the model: cells is learned",
+        "2 picture(s) counted; none is flagged",
+        "counts written to out.csv",
+    ]
     assert capsys.readouterr().out.splitlines() == said
 
 
@@ -346,7 +376,7 @@ def test_intervals_of_few_pictures_are_called_rough(n, rough, confidence, words,
 
     row = {"name": "dish 1.png", "total": 9.0, "low": 7.0, "high": 11.0, "flag": ""}
     show_predict({"counts": [row], "output": None, "maps": None, "held_back": n,
-                  "confidence": confidence})  # fmt: skip
+                  "confidence": confidence, "verdict": {"words": ""}})  # fmt: skip
     (said,) = [line for line in capsys.readouterr().out.splitlines() if words in line]
     assert ("rough" in said) == rough
 

@@ -318,7 +318,10 @@ def test_runs_and_models_of_counts_have_the_name_of_the_table(kind, settings, da
     assert row_of(run).cells()["kind"] == ("learn to count" if kind == "count-fit" else "count")
     site = SimpleNamespace(runs=lambda: [run], tools=SimpleNamespace(fewest_errors=9))
     (model,) = model_files(site, (kind,))
-    assert model.words.startswith(data)
+    assert model.words.startswith(data) and model.verdict == ""
+    run.result = {"verdict": {"words": "cells is learned"}}
+    (model,) = model_files(site, (kind,))
+    assert model.verdict == "cells is learned"
 
 
 @pytest.mark.parametrize("size", [0.05, 1.0, 9.96, 99.7, 167.3, 1234.5, 9.9e9])

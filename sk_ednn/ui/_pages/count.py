@@ -234,7 +234,9 @@ class _Use:
         models = await aside(model_files, self.site, ("count-fit",))
         with ui.element("div").classes("columns"):
             with panel("1 · Model"):
+                self.verdicts = {model.path: model.verdict for model in models}
                 self.model = choose_model(models, wanted, self.take_model)
+                self.verdict = text("p", "", "small").props("role=status")
                 if not models:
                     text("p", "Nothing has learned to count yet.", "muted")
             with panel("2 · New pictures"):
@@ -246,11 +248,12 @@ class _Use:
                 self.have = text("p", "", "small").props("role=status")
         with panel("3 · Start"):
             self.starter = Starter(self.site, "Count", self.words)
-        self.changed()
+        self.take_model(self.model)
 
     def take_model(self, path):
-        """Use the model of a run."""
+        """Use the model of a run, and say how good it is."""
         self.model = path
+        self.verdict.set_text(self.verdicts.get(path, ""))
         self.changed()
 
     def dropped(self, paths):

@@ -37,6 +37,7 @@ from .._runs import (
     row_of,
     totals_of,
     unit_of,
+    verdict_in,
 )
 from .._words import duration, kind_in_words, moment, number, size
 
@@ -246,10 +247,10 @@ class _Run:
         if not result:
             return
         with self.result, panel("Result"):
-            verdict = result.get("verdict")
-            words = verdict.get("words") if isinstance(verdict, dict) else None
-            if isinstance(words, str):
-                text("p", f"Verdict: {words}")
+            words = verdict_in(result)
+            if words is not None:
+                title = "The model" if self.run.kind == "count-predict" else "Verdict"
+                text("p", f"{title}: {words}")
             for line in counting_of(result):
                 text("p", line)
             errors = errors_of(self.run.settings, result)

@@ -1,0 +1,101 @@
+"""The verdict on a model of pictures: its errors beside those of the mean as a prediction."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .._utils.wording import plain
+
+# Errors relative to those of the mean as a prediction: above the first a total is learned badly,
+# above the second it is not learned.
+POOR, _NO_BETTER = 0.5, 0.9
+_NUMBERS = ("mean", "error", "error_of_mean")
+
+
+def verdict_of(totals, n_held_back) -> dict:
+    """Compare the errors of a model for pictures that it had not seen with those of the mean.
+
+    Parameters
+    ----------
+    totals : dict of str to dict
+        By the name of each total: ``mean``, ``error`` and ``error_of_mean``; others are left out.
+    n_held_back : int
+        Pictures from which the errors are known.
+
+    Returns
+    -------
+    dict
+        ``held_back``, ``totals`` and ``words``.
+
+    Examples
+    --------
+    >>> from sk_ednn.cli._count_verdict import verdict_of
+    >>> cells = {"mean": 174.2, "error": 3.73, "error_of_mean": 48.1}
+    >>> print(verdict_of({"cells": cells}, 12)["words"])
+    cells is learned: off by 3.73 of 174.2 on 12 pictures not seen, where the mean is off by 48.1
+    >>> print(verdict_of({"fat cells": {**cells, "error": 30.0}}, 12)["words"])
+    fat cells is learned badly: off by 30 of 174.2 on 12 pictures not seen, where the mean is off by
+    48.1
+    >>> print(verdict_of({"cells": cells}, 0)["words"])
+    not measured, since no pictures were held back from the fit
+    """
+    kept = {name: {key: column[key] for key in _NUMBERS} for name, column in totals.items()}
+    words = "not measured, since no pictures were held back from the fit"
+    if n_held_back:
+        words = "; ".join(
+            f"{' '.join(name.split())} {how_learned(column)}: off by "
+            f"{plain(column['error'], 3)} of {plain(column['mean'])} on {_pictures(n_held_back)}, "
+            f"where the mean is off by {plain(column['error_of_mean'], 3)}"
+            for name, column in kept.items()
+        )
+    return {"held_back": n_held_back, "totals": kept, "words": words}
+
+
+def how_learned(column) -> str:
+    """Return in words how well a total is learned.
+
+    Parameters
+    ----------
+    column : dict
+        With ``error`` and ``error_of_mean``.
+    """
+    if column["error"] > _NO_BETTER * column["error_of_mean"]:
+        return "is not learned, no better than by the mean"
+    return "is learned badly" if is_poor(column) else "is learned"
+
+
+def is_poor(column) -> bool:
+    """Return True if the error of a total is not much smaller than that of the mean."""
+    return column["error"] > POOR * column["error_of_mean"]
+
+
+def verdict_of_model(about, model) -> dict:
+    """Return the verdict that was written with a model.
+
+    Parameters
+    ----------
+    about : dict or None
+        What a model file says about its fit, see `sk_ednn.files.describe`.
+    model : CountRegressor
+        Models that were fitted in Python have no verdict: what is known is their error.
+
+    Returns
+    -------
+    dict
+        With ``held_back`` and ``words``.
+    """
+    verdict = (about or {}).get("verdict")
+    words = verdict.get("words") if isinstance(verdict, dict) else None
+    # Files may come from others: escape sequences are not for a terminal.
+    if isinstance(words, str) and words.isprintable():
+        return verdict
+    n = len(model.interval_.errors)
+    if not n:
+        return verdict_of({}, 0)
+    errors = np.abs(model.held_back_["predicted"] - model.held_back_["true"]).mean(axis=0)
+    off = ", ".join(plain(error, 3) for error in errors)
+    return {"held_back": n, "words": f"off by {off} on {_pictures(n)}"}
+
+
+def _pictures(n) -> str:
+    return "1 picture not seen" if n == 1 else f"{n} pictures not seen"
