@@ -34,9 +34,9 @@ def predict(ctx: typer.Context, options) -> dict[str, Any]:
         require_table_name,
         write_counts,
         write_map,
-        write_overlay,
         write_peaks,
     )
+    from ..images._overlay import write_overlay
     from ..images._views import NUMBERS_OF_VIEWS
     from ..images._zarr import MapWriter, require_map_or_nothing
 
@@ -124,6 +124,7 @@ def predict(ctx: typer.Context, options) -> dict[str, Any]:
         "confidence": float(model.confidence),
         "output": None if options.output is None else str(options.output),
         "maps": None if options.maps is None else str(options.maps),
+        "overlays": 0 if options.maps is None else sum(not each.by_region for each in pictures),
     }
     _runs.keep_results(options, result)
     return result

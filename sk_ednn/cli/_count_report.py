@@ -44,7 +44,7 @@ def run(options) -> None:
     check_inputs(options)
     from ..images import read_pictures
     from ..images._geometry import Geometry
-    from ..images._output import overlay_png
+    from ..images._overlay import overlay_png
 
     if options.output.suffix.lower() not in {".html", ".htm"}:
         raise ValueError(f"--output must end in .html, got {options.output}.")

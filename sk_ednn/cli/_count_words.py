@@ -121,6 +121,11 @@ def show_predict(result) -> None:
     for key, what in (("output", "counts"), ("maps", "maps")):
         if result[key] is not None:
             typer.echo(f"{what} written to {result[key]}")
+    if result["overlays"]:
+        typer.echo(
+            "'overlay.png': squares are coloured from yellow to red by what they add to the total; "
+            "'peaks.csv': places (X, Y) where they add most, for ImageJ too, with the share of each"
+        )
 
 
 def counted(row) -> str:

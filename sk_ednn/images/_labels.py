@@ -18,8 +18,8 @@ from ._tables import (
     thousands,
 )
 
-# Names of columns, in lower case; the first of each is ours, as in the tables of peaks.
-_PLANE, _ROW, _COLUMN = ("plane", "z", "slice"), ("row", "y"), ("column", "x")
+# Names of columns of positions along each axis, in lower case.
+AXES_OF_DOTS = (("plane", "z", "slice"), ("row", "y"), ("column", "x"))
 _CORNERS = (("top",), ("left",), ("bottom",), ("right",))
 _IMAGEJ = (("y", "by"), ("x", "bx"), ("height",), ("width",))
 _KIND = "total"
@@ -69,7 +69,7 @@ def read_dots(pictures, table, *, side=64, columns=("count",)) -> list[Box]:
     header, rows = read_table(fspath(table), where)
     picture_of = picture_finder(pictures, column_of_names(pictures, rows, header, where), where)
     n_axes = len(pictures[0].grid)
-    position_columns = [_found(header, each, where) for each in (_PLANE, _ROW, _COLUMN)[-n_axes:]]
+    position_columns = [_found(header, each, where) for each in AXES_OF_DOTS[-n_axes:]]
     kind = _kinds(header, columns, where)
     dots: dict[tuple[int, int], list] = {}
     for row in rows:

@@ -17,6 +17,7 @@ from .._utils.wording import plain
 from ._arrays import as_picture
 from ._checks import PictureError
 from ._geometry import Geometry
+from ._labels import AXES_OF_DOTS
 from ._output import read_map
 from ._peaks import peaks
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     import napari
 
 _PEAKS, _MAP = " peaks.csv", ".tif"
-_AXES = ("plane", "row", "column")
 
 
 def count_in_layer(
@@ -109,8 +109,9 @@ def napari_get_reader(path):
 
 def _read_peaks(path) -> tuple:
     with open(path, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    axes = [name for name in _AXES if rows and name in rows[0]] or list(_AXES[1:])
+        reader = csv.DictReader(file)
+        names, rows = reader.fieldnames or (), list(reader)
+    axes = [name for known in AXES_OF_DOTS for name in names if name.lower() in known]
     positions = np.array([[float(row[name]) for name in axes] for row in rows])
     shares = np.array([float(row["share"]) for row in rows])
     return _points(positions.reshape(-1, len(axes)), shares, path.stem, 1.0, 0.0)

@@ -1,9 +1,8 @@
-"""Files of counts: tables, maps, overlays and peaks."""
+"""Files of counts: tables, maps and peaks."""
 
 from __future__ import annotations
 
 import csv
-import io
 from pathlib import Path
 from uuid import NAMESPACE_OID, uuid5
 
@@ -17,14 +16,6 @@ from ._peaks import peaks
 
 # Tables of counts are written under names that end so.
 ENDINGS_OF_TABLES = (".csv", ".xlsx")
-
-# Largest length of an overlay along its longer side.
-_LARGEST_OVERLAY = 4096
-# Percentiles of the levels of a picture that are drawn black and white.
-_DARK, _LIGHT = 1.0, 99.0
-# What is drawn fully opaque, as a share of the highest contributions.
-_FULL = 0.995
-_COLOURS = np.array([[255, 225, 60], [255, 120, 0], [215, 0, 60]], dtype=np.float64)
 
 
 def require_table_name(path) -> None:
@@ -91,6 +82,10 @@ def write_counts(path, rows, columns) -> None:
 def write_peaks(path, contributions, focus) -> None:
     """Write the positions of the peaks of a map as CSV, with the share of each.
 
+    The columns ``X``, ``Y`` and, for stacks, ``Z`` are those of ImageJ's tables. They are in pixels
+    (and planes) from the centre of the first one, where points of ImageJ and indices of arrays
+    begin, too.
+
     Parameters
     ----------
     path : str or Path
@@ -98,12 +93,11 @@ def write_peaks(path, contributions, focus) -> None:
     focus : tuple of int
     """
     positions, shares = peaks(contributions, focus)
-    axes = ("plane", "row", "column")[-contributions.ndim :]
     with replacing(path, "w", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*axes, "share"])
+        writer.writerow([*("X", "Y", "Z")[: contributions.ndim], "share"])
         for place, share in zip(positions, shares, strict=True):
-            writer.writerow([*(f"{each:.1f}" for each in place), f"{share:.4g}"])
+            writer.writerow([*(f"{each:.1f}" for each in place[::-1]), f"{share:.4g}"])
 
 
 def write_map(path, contributions, focus) -> None:
@@ -147,58 +141,3 @@ def read_map(path) -> tuple[np.ndarray, float] | None:
             return None
         step = described.partition('PhysicalSizeX="')[2].partition('"')[0]
         return file.asarray(), float(step)
-
-
-def write_overlay(path, picture, contributions, focus) -> None:
-    """Draw a map over its picture, as PNG.
-
-    Parameters
-    ----------
-    path : str or Path
-    picture : Picture
-    contributions : ndarray of shape (*tile_grid,)
-        For a stack the sum over the planes is drawn over their mean.
-    focus : tuple of int
-    """
-    with replacing(path, "wb") as file:
-        file.write(overlay_png(picture, contributions, focus))
-
-
-def overlay_png(picture, contributions, focus) -> bytes:
-    """Return the bytes of a PNG with a map over its picture, as `write_overlay` writes it."""
-    with needing("Drawing a map", extra="images"):
-        from PIL import Image
-    values = np.asarray(contributions, dtype=np.float64)
-    while values.ndim > 2:
-        values = values.sum(axis=0)
-    height, width = picture.grid[-2:]
-    step = max(1, -(-max(height, width) // _LARGEST_OVERLAY))
-    ground = _grey(picture, step)
-    rows = np.minimum(np.arange(0, height, step) // focus[-2], values.shape[0] - 1)
-    columns = np.minimum(np.arange(0, width, step) // focus[-1], values.shape[1] - 1)
-    high = np.quantile(values, _FULL)
-    level = (values / high if high > 0 else np.zeros_like(values)).clip(0, 1)[np.ix_(rows, columns)]
-    place = level * (len(_COLOURS) - 1)
-    left = np.minimum(place.astype(int), len(_COLOURS) - 2)
-    part = (place - left)[..., None]
-    colour = _COLOURS[left] * (1 - part) + _COLOURS[left + 1] * part
-    opacity = (0.75 * np.sqrt(level))[..., None]
-    mixed = ground[..., None] * (1 - opacity) + colour * opacity
-    out = io.BytesIO()
-    Image.fromarray(mixed.round().clip(0, 255).astype(np.uint8)).save(out, format="PNG")
-    return out.getvalue()
-
-
-def _grey(picture, step) -> np.ndarray:
-    """Return every `step`-th pixel of a picture in grey, read in strips."""
-    strips = []
-    *planes, height, width = picture.grid
-    rows = max(step, (1 << 22) // max(1, width) // step * step)
-    for start in range(0, height, rows):
-        box = (*(slice(0, n) for n in planes), slice(start, min(start + rows, height)),
-               slice(0, width), slice(0, picture.n_channels))  # fmt: skip
-        values = picture.read(box)[..., ::step, ::step, :].astype(np.float64).mean(axis=-1)
-        strips.append(values.reshape(-1, *values.shape[-2:]).mean(axis=0))
-    grey = np.concatenate(strips)
-    low, high = np.percentile(grey, (_DARK, _LIGHT))
-    return ((grey - low) / (high - low if high > low else 1.0)).clip(0, 1) * 255

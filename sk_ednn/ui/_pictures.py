@@ -119,7 +119,7 @@ def thumbnail_png(path, side=320) -> bytes:
         Pixels of the longer side.
     """
     from ..images import read_pictures
-    from ..images._output import overlay_png
+    from ..images._overlay import overlay_png
 
     picture = read_pictures(str(path))[0]
     height, width = picture.grid[-2:]

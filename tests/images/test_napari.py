@@ -62,6 +62,21 @@ def test_files_of_predict_are_read_as_layers(tmp_path):
     assert points["features"]["share"].sum() == pytest.approx(values.sum(), rel=1e-3)
 
 
+@pytest.mark.parametrize("n_axes", [2, 3])
+@pytest.mark.parametrize("header", ["X,Y,Z,share", "column,row,plane,share"])
+@pytest.mark.parametrize("rows", [[], [(3.0, 5.0, 1.0, 0.5), (7.0, 2.0, 0.0, 1.5)]])
+def test_peaks_are_read_by_the_names_of_their_columns(n_axes, header, rows, tmp_path):
+    """Also where there are none."""
+    chosen = [0, 1, 3] if n_axes == 2 else [0, 1, 2, 3]
+    lines = [header.split(","), *([str(cell) for cell in row] for row in rows)]
+    text = "\n".join(",".join(line[k] for k in chosen) for line in lines)
+    (tmp_path / "a peaks.csv").write_text(text + "\n")
+    ((positions, points, _),) = plugin.napari_get_reader(tmp_path / "a peaks.csv")(None)
+    expected = np.array([row[:n_axes][::-1] for row in rows]).reshape(-1, n_axes)
+    np.testing.assert_array_equal(positions, expected)
+    np.testing.assert_array_equal(points["features"]["share"], [row[3] for row in rows])
+
+
 def test_other_files_are_left_to_other_readers(tmp_path):
     import tifffile
 

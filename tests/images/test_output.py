@@ -2,6 +2,7 @@
 
 import csv
 import html
+import io
 import json
 import re
 import zipfile
@@ -20,9 +21,10 @@ from sk_ednn._utils.wording import plain  # noqa: E402
 from sk_ednn.cli import main  # noqa: E402
 from sk_ednn.datasets import make_pictures  # noqa: E402
 from sk_ednn.files import describe, load, save  # noqa: E402
-from sk_ednn.images import as_picture, peaks  # noqa: E402
+from sk_ednn.images import as_picture, peaks, read_dots  # noqa: E402
 from sk_ednn.images._excel import write_sheet  # noqa: E402
-from sk_ednn.images._output import overlay_png, write_map  # noqa: E402
+from sk_ednn.images._output import write_map, write_peaks  # noqa: E402
+from sk_ednn.images._overlay import overlay_png  # noqa: E402
 
 RNG = np.random.default_rng(0)
 
@@ -50,8 +52,6 @@ def test_maps_are_tiff_with_the_size_of_their_tiles(tmp_path):
 
 
 def test_overlays_colour_what_was_counted(tmp_path):
-    import io
-
     picture = as_picture(RNG.integers(0, 255, (24, 33), dtype=np.uint8))
     contributions = np.zeros((6, 9))
     contributions[2, 3] = 1.0
@@ -62,6 +62,45 @@ def test_overlays_colour_what_was_counted(tmp_path):
     expected = np.zeros((24, 33), bool)
     expected[8:12, 12:16] = True
     np.testing.assert_array_equal(coloured, expected)
+
+
+@pytest.mark.parametrize("sign", [1.0, 0.0, -1.0])
+@pytest.mark.parametrize("shape", [(24, 33), (300, 900), (5000, 40), (6, 40, 50)])
+def test_legends_are_below_the_picture_and_leave_it_as_it_is(shape, sign):
+    picture = as_picture(RNG.integers(0, 255, (*shape, 1), dtype=np.uint8), channel_axis=-1)
+    focus = (1, 4, 4)[-len(shape) :]
+    grid = [-(-n // step) for n, step in zip(shape, focus, strict=True)]
+    contributions = sign * RNG.random(grid)
+    plain, explained = (
+        np.asarray(Image.open(io.BytesIO(overlay_png(picture, contributions, focus, legend=which))))
+        for which in (False, True)
+    )
+    height, width = plain.shape[:2]
+    np.testing.assert_array_equal(explained[:height, :width], plain)
+    assert (explained[:height, width:] == 255).all()
+    strip = explained[height:].astype(int)
+    written = (strip != 255).any(axis=-1)
+    assert written.any() and not written[[0, -1]].any() and not written[:, [0, -1]].any()
+    coloured = np.ptp(strip, axis=-1) > 50
+    assert coloured.any() == (sign > 0)  # a scale, where there are colours
+
+
+@pytest.mark.parametrize("n_axes", [2, 3])
+def test_peaks_are_written_as_points_of_imagej(n_axes, tmp_path):
+    """They can also be read again as dots."""
+    contributions = np.zeros((2, 12, 20)[-n_axes:])
+    contributions[..., 8, 15] = 1.0
+    focus = (1, 4, 4)[-n_axes:]
+    write_peaks(tmp_path / "peaks.csv", contributions, focus)
+    header, *rows = (tmp_path / "peaks.csv").read_text().splitlines()
+    place, end = ("61.5,33.5", ",1") if n_axes == 2 else ("61.5,33.5,0.5", ",2")
+    assert header == ("X,Y,share" if n_axes == 2 else "X,Y,Z,share")
+    assert rows == [place + end]
+    (tmp_path / "dots.csv").write_text(f"file,{header}\n" + "".join(f"a,{row}\n" for row in rows))
+    shape = tuple(n * step for n, step in zip(contributions.shape, focus, strict=True))
+    picture = as_picture(np.zeros((*shape, 1), np.uint8), "a.tif", channel_axis=-1)
+    boxes = read_dots([picture], tmp_path / "dots.csv", side=64)
+    assert [box.totals for box in boxes if box.totals] == [1.0]
 
 
 # ------------------------------------------------------------------------------- command line
@@ -103,7 +142,7 @@ def test_from_two_folders_and_a_table_to_counts_and_maps(dishes, capsys):
         total = tifffile.imread(maps / f"{stem}.tif").sum()
         assert float(row["cells"]) == pytest.approx(total, rel=1e-4)
         with Image.open(maps / f"{stem} overlay.png") as image:
-            assert image.size == (50, 70)
+            assert image.size[0] >= 50 and image.size[1] > 70
         with open(maps / f"{stem} peaks.csv", encoding="utf-8", newline="") as file:
             shares = [float(line["share"]) for line in csv.DictReader(file)]
         assert sum(shares) == pytest.approx(total, rel=0.01)
@@ -357,7 +396,12 @@ def test_a_prediction_says_that_nothing_is_flagged(capsys):
     from sk_ednn.cli._count_words import show_predict
 
     row = {"name": "dish 1.png", "total": 9.0, "low": None, "high": None, "flag": ""}
-    result = {"counts": [row, {**row, "name": "dish 2.png"}], "output": "out.csv", "maps": None}
+    result = {
+        "counts": [row, {**row, "name": "dish 2.png"}],
+        "output": "out.csv",
+        "maps": None,
+        "overlays": 0,
+    }
     show_predict({**result, "held_back": 0, "verdict": {"words": "cells is learned"}})
     said = [
         "the model: cells is learned",
@@ -375,7 +419,7 @@ def test_intervals_of_few_pictures_are_called_rough(n, rough, confidence, words,
     from sk_ednn.cli._count_words import show_predict
 
     row = {"name": "dish 1.png", "total": 9.0, "low": 7.0, "high": 11.0, "flag": ""}
-    show_predict({"counts": [row], "output": None, "maps": None, "held_back": n,
+    show_predict({"counts": [row], "output": None, "maps": None, "overlays": 0, "held_back": n,
                   "confidence": confidence, "verdict": {"words": ""}})  # fmt: skip
     (said,) = [line for line in capsys.readouterr().out.splitlines() if words in line]
     assert ("rough" in said) == rough

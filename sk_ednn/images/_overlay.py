@@ -1,0 +1,134 @@
+"""Maps drawn over their pictures, with a legend."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+
+from .._utils.optional import needing
+from .._utils.wording import plain
+from .._utils.writing import replacing
+
+# Largest length of an overlay along its longer side.
+_LARGEST_OVERLAY = 4096
+# Percentiles of the levels of a picture that are drawn black and white.
+_DARK, _LIGHT = 1.0, 99.0
+# What is drawn fully opaque, as a share of the highest contributions.
+_FULL = 0.995
+_COLOURS = np.array([[255, 225, 60], [255, 120, 0], [215, 0, 60]], dtype=np.float64)
+# Least height of the letters of a legend, in pixels, and the grey behind its colours.
+_LEAST_FONT, _GROUND = 12, 60.0
+
+
+def write_overlay(path, picture, contributions, focus) -> None:
+    """Draw a map over its picture, as PNG, with a legend below.
+
+    The picture keeps its place at the upper left; a narrow one has white beside it, as wide as the
+    legend needs.
+
+    Parameters
+    ----------
+    path : str or Path
+    picture : Picture
+    contributions : ndarray of shape (*tile_grid,)
+        For a stack the sum over the planes is drawn over their mean.
+    focus : tuple of int
+    """
+    with replacing(path, "wb") as file:
+        file.write(overlay_png(picture, contributions, focus, legend=True))
+
+
+def overlay_png(picture, contributions, focus, *, legend=False) -> bytes:
+    """Return the bytes of a PNG with a map over its picture, as `write_overlay` writes it.
+
+    Parameters
+    ----------
+    picture, contributions, focus
+        As for `write_overlay`.
+    legend : bool, default=False
+        Whether the meaning of the colours is written below.
+    """
+    with needing("Drawing a map", extra="images"):
+        from PIL import Image
+    values = np.asarray(contributions, dtype=np.float64)
+    n_planes = 1
+    while values.ndim > 2:
+        n_planes = max(n_planes, values.shape[0])
+        values = values.sum(axis=0)
+    height, width = picture.grid[-2:]
+    step = max(1, -(-max(height, width) // _LARGEST_OVERLAY))
+    rows = np.minimum(np.arange(0, height, step) // focus[-2], values.shape[0] - 1)
+    columns = np.minimum(np.arange(0, width, step) // focus[-1], values.shape[1] - 1)
+    high = np.quantile(values, _FULL)
+    level = (values / high if high > 0 else np.zeros_like(values)).clip(0, 1)[np.ix_(rows, columns)]
+    image = Image.fromarray(_coloured(_grey(picture, step), level))
+    if legend:
+        square = f"{focus[-2]} by {focus[-1]} pixels" + (" of all planes" if n_planes > 1 else "")
+        image = _with_legend(image, values, high, square)
+    out = io.BytesIO()
+    image.save(out, format="PNG")
+    return out.getvalue()
+
+
+def _coloured(ground, level) -> np.ndarray:
+    """Return levels from 0 to 1 as colours over a grey ground, (height, width, 3), uint8."""
+    place = level * (len(_COLOURS) - 1)
+    left = np.minimum(place.astype(int), len(_COLOURS) - 2)
+    part = (place - left)[..., None]
+    colour = _COLOURS[left] * (1 - part) + _COLOURS[left + 1] * part
+    opacity = (0.75 * np.sqrt(level))[..., None]
+    mixed = ground[..., None] * (1 - opacity) + colour * opacity
+    return mixed.round().clip(0, 255).astype(np.uint8)
+
+
+def _with_legend(image, values, high, square):
+    """Return an image with a scale of the colours in a strip below.
+
+    The font that comes with Pillow has letters of ASCII alone.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    size = max(_LEAST_FONT, image.width // 50)
+    font, gap = ImageFont.load_default(size), size // 2
+    least = "0 or less" if values.min(initial=0.0) < 0 else "0"
+    lines = [f"added to the total by each square of {square}"]
+    ends = (least, f"{plain(high, 2)} or more")
+    if high <= 0:
+        lines, ends = ["nothing is coloured: no square", f"of {square} adds to the total"], None
+    ramp = (8 * size, size)
+    width = max(font.getlength(line) for line in lines)
+    if ends is not None:
+        width = max(width, sum(map(font.getlength, ends)) + ramp[0] + 2 * gap)
+    height = (len(lines) + (ends is not None)) * (size + gap) + gap
+    canvas = Image.new(
+        "RGB", (max(image.width, int(width) + 2 * gap + 1), image.height + height), "white"
+    )
+    canvas.paste(image, (0, 0))
+    draw, x, y = ImageDraw.Draw(canvas), gap, image.height + gap
+    if ends is not None:
+        draw.text((x, y + size / 2), ends[0], "black", font, anchor="lm")
+        x += int(font.getlength(ends[0])) + gap
+        level = np.tile(np.linspace(0, 1, ramp[0]), (ramp[1], 1))
+        canvas.paste(Image.fromarray(_coloured(np.full(level.shape, _GROUND), level)), (x, y))
+        draw.text((x + ramp[0] + gap, y + size / 2), ends[1], "black", font, anchor="lm")
+        y += size + gap
+    for line in lines:
+        draw.text((gap, y + size / 2), line, "black", font, anchor="lm")
+        y += size + gap
+    return canvas
+
+
+def _grey(picture, step) -> np.ndarray:
+    """Return every `step`-th pixel of a picture in grey, read in strips."""
+    strips = []
+    *planes, height, width = picture.grid
+    rows = max(step, (1 << 22) // max(1, width) // step * step)
+    for start in range(0, height, rows):
+        box = (*(slice(0, n) for n in planes), slice(start, min(start + rows, height)),
+               slice(0, width), slice(0, picture.n_channels))  # fmt: skip
+        values = picture.read(box)[..., ::step, ::step, :].astype(np.float64).mean(axis=-1)
+        strips.append(values.reshape(-1, *values.shape[-2:]).mean(axis=0))
+    grey = np.concatenate(strips)
+    low, high = np.percentile(grey, (_DARK, _LIGHT))
+    return ((grey - low) / (high - low if high > low else 1.0)).clip(0, 1) * 255
