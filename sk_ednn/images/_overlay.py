@@ -24,8 +24,8 @@ _LEAST_FONT, _GROUND = 12, 60.0
 def write_overlay(path, picture, contributions, focus) -> None:
     """Draw a map over its picture, as PNG, with a legend below.
 
-    The picture keeps its place at the upper left; a narrow one has white beside it, as wide as the
-    legend needs.
+    Pictures that are narrower than the legend are enlarged by a whole number; where they would be
+    too long, white is beside them.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def _coloured(ground, level) -> np.ndarray:
 
 
 def _with_legend(image, values, high, square):
-    """Return an image with a scale of the colours in a strip below.
+    """Return an image with a scale of the colours in a strip below, enlarged to its width.
 
     The font that comes with Pillow has letters of ASCII alone.
     """
@@ -100,10 +100,10 @@ def _with_legend(image, values, high, square):
     width = max(font.getlength(line) for line in lines)
     if ends is not None:
         width = max(width, sum(map(font.getlength, ends)) + ramp[0] + 2 * gap)
-    height = (len(lines) + (ends is not None)) * (size + gap) + gap
-    canvas = Image.new(
-        "RGB", (max(image.width, int(width) + 2 * gap + 1), image.height + height), "white"
-    )
+    width, height = int(width) + 2 * gap + 1, (len(lines) + (ends is not None)) * (size + gap) + gap
+    factor = max(1, min(-(-width // image.width), _LARGEST_OVERLAY // image.height))
+    image = image.resize((factor * image.width, factor * image.height), Image.Resampling.NEAREST)
+    canvas = Image.new("RGB", (max(image.width, width), image.height + height), "white")
     canvas.paste(image, (0, 0))
     draw, x, y = ImageDraw.Draw(canvas), gap, image.height + gap
     if ends is not None:
