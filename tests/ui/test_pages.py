@@ -125,12 +125,14 @@ def test_cells_are_counted(visit, place):
     page.click("text=Count with it")
     page.wait_for_url("**/count?model=*")
     page.wait_for_selector("text=2 · New pictures")
+    page.wait_for_selector("text=/^cells is (not )?learned.* on \\d+ pictures not seen/")
     one.choose(sorted((place / "data" / "cells").glob("dish0[0-2].png")), last=True)
     page.wait_for_selector("text=3 pictures: uploads")
     page.click("button.q-btn:enabled >> text=/^Count$/")
     page.wait_for_url("**/runs/2*")
     assert one.state("finished", "failed") == "finished"
     page.wait_for_selector("img[alt='maps/dish00 overlay.png']")
+    page.wait_for_selector("text=/^The model: cells is (not )?learned/")
     page.wait_for_selector("th:has-text('nine of ten true counts lie between')")
     page.wait_for_selector("text=/^The intervals are estimated from .* held-back picture/")
     assert page.get_attribute("a:has-text('dish00 overlay.png')", "target") == "_blank"
