@@ -306,9 +306,9 @@ def _split(n, groups, options) -> dict:
         test, train = np.split(order, [round(options.test_fraction * n)])
         train, test = np.sort(train), np.sort(test)
     else:
-        from ..atoms._structure_groups import split_by_groups
+        from .._utils.holding_out import hold_out
 
-        train, test = split_by_groups(groups, options.test_fraction, rng)
+        train, test = hold_out(groups, options.test_fraction, rng)
     return {"train": train} | ({"test": test} if len(test) else {})
 
 

@@ -1,11 +1,9 @@
-"""Errors by structure and group, and splits that keep groups together."""
+"""Errors by structure and group."""
 
 import csv
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 pytest.importorskip("ase")
 pytest.importorskip("vesin")
@@ -15,7 +13,7 @@ from sklearn.linear_model import Ridge
 from sk_ednn import EDNNRegressor
 from sk_ednn.atoms import EDNNPotential
 from sk_ednn.atoms._structure_errors import measured, write_structure_errors
-from sk_ednn.atoms._structure_groups import groups_of, split_by_groups
+from sk_ednn.atoms._structure_groups import groups_of
 from sk_ednn.descriptors import PowerSpectrum
 from sk_ednn.tiling import AtomTiling
 from tests._labelled import labelled_atoms
@@ -77,22 +75,6 @@ def test_the_table_has_a_row_for_each_structure_and_blanks_for_what_is_unknown(p
     assert float(energies[0]) == part.errors.energies[0]
 
 
-@given(
-    st.lists(st.integers(0, 8), min_size=2, max_size=60).filter(lambda g: len(set(g)) > 1),
-    st.floats(0.0, 0.9),
-    st.integers(0, 1000),
-)
-def test_no_group_is_divided_and_the_share_is_close(groups, fraction, seed):
-    groups = np.array(groups)
-    rest, chosen = split_by_groups(groups, fraction, np.random.default_rng(seed))
-    np.testing.assert_array_equal(np.sort(np.r_[rest, chosen]), np.arange(len(groups)))
-    assert not set(groups[rest]) & set(groups[chosen])
-    assert len(rest) and bool(len(chosen)) == (fraction > 0)
-    largest = np.unique(groups, return_counts=True)[1].max()
-    if fraction > 0:
-        assert abs(len(chosen) - fraction * len(groups)) <= largest
-
-
 def test_groups_come_from_info_or_from_files():
     structures = labelled_atoms(3)
     places = ["a.xyz, structure 0 (line 1)", "a.xyz, structure 1 (line 7)", "b, structure 0"]
@@ -103,5 +85,3 @@ def test_groups_come_from_info_or_from_files():
         groups_of(structures, places, "phase")
     structures[2].info["phase"] = "melt"
     assert groups_of(structures, places, "phase").tolist() == ["0", "1", "melt"]
-    with pytest.raises(ValueError, match="all 3 structures are of one, 'x'"):
-        split_by_groups(np.array(["x"] * 3), 0.2, np.random.default_rng(0))

@@ -9,13 +9,13 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from ..._utils.holding_out import hold_out
 from ..._utils.stored import stored
 from ..._utils.threads import limited_threads
 from ...exceptions import TileModelError
-from ...fields._in_memory import as_array
+from ...fields._in_memory import as_array, as_groups
 from ...structures import Structures
 from .._loss_weights import LossWeights
-from ._holdout import hold_out
 from ._optimizer import OptimizerSpec
 from ._run import FitResult, TrainingRun
 from ._schedule import SCHEDULES, check_weight
@@ -71,8 +71,8 @@ class PotentialTrainer(BaseEstimator):
     clip : float or None, default=10.0
         Gradients are clipped at this norm times p_E + p_F + p_S.
     validation_fraction : float, default=0.0
-        Fraction of the structures (whole groups, if `fit` gets groups) that are held out and
-        evaluated after each epoch.
+        Fraction of the structures that are held out and evaluated after each epoch: at least one,
+        and whole groups if `fit` gets groups.
     early_stopping : bool, default=False
         Keep the weights of the epoch with the smallest loss on held-out structures, and stop after
         `patience` epochs without a smaller one. This loss uses the final weights of energies,
@@ -250,7 +250,7 @@ class PotentialTrainer(BaseEstimator):
         seed = int(rng.randint(2**31 - 1))
         weight = _checked_weight(sample_weight, len(structures))
         if validation is None and self.validation_fraction > 0:
-            train, valid = hold_out(len(structures), self.validation_fraction, groups, rng)
+            train, valid = self._held_out(len(structures), groups, rng)
             validation = structures.take(valid), labels.take(structures, valid)
             labels, structures = labels.take(structures, train), structures.take(train)
             weight = None if weight is None else weight[train]
@@ -261,6 +261,19 @@ class PotentialTrainer(BaseEstimator):
         with limited_threads(self.n_threads):
             run = TrainingRun(self, structures, labels, network, weight, validation, seed)
             return run.train()
+
+    def _held_out(self, n, groups, rng):
+        """Return the indices of structures to learn from, and of those to watch."""
+        labels = np.arange(n) if groups is None else as_groups(groups)
+        if labels.shape != (n,):
+            raise TileModelError(f"groups must be of shape ({n},), one per structure.")
+        try:
+            return hold_out(labels, self.validation_fraction, rng)
+        except ValueError as error:
+            raise TileModelError(
+                f"validation_fraction={self.validation_fraction} leaves nothing to learn from. "
+                f"{error} Use more groups, or validation_fraction=0."
+            ) from error
 
 
 def _checked_weight(weight, n):

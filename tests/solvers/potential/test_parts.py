@@ -6,30 +6,13 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("vesin")
 
-from sk_ednn.exceptions import TileModelError  # noqa: E402
 from sk_ednn.networks._atomic import EnergyForcesStress, NeighborTable  # noqa: E402
 from sk_ednn.solvers._potential import PotentialLabels  # noqa: E402
 from sk_ednn.solvers._potential._composition import fit_atomic_energies  # noqa: E402
-from sk_ednn.solvers._potential._holdout import hold_out  # noqa: E402
 from sk_ednn.solvers._potential._loss import Deltas, Targets, losses  # noqa: E402
 from sk_ednn.solvers._potential._schedule import SCHEDULES, rate_factor, weight_at  # noqa: E402
 from sk_ednn.structures import neighbor_pairs  # noqa: E402
 from tests._potentials import CUTOFF, mixed  # noqa: E402
-
-
-def test_groups_are_held_out_whole():
-    groups = np.array(["a", "b", "c", "d"])[np.arange(40) % 4]
-    train, valid = hold_out(40, 0.5, groups, np.random.RandomState(0))
-    assert len(train) == len(valid) == 20
-    assert not set(groups[train]) & set(groups[valid])
-    assert sorted([*train, *valid]) == list(range(40))
-    # Without groups each structure is one.
-    train, valid = hold_out(40, 0.1, None, np.random.RandomState(0))
-    assert len(valid) == 4
-    with pytest.raises(TileModelError, match=r"0.9 of 1 group\(s\) leaves nothing to learn from"):
-        hold_out(5, 0.9, np.zeros(5), np.random.RandomState(0))
-    with pytest.raises(TileModelError, match=r"groups must be of shape \(5,\)"):
-        hold_out(5, 0.5, np.zeros(4), np.random.RandomState(0))
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)

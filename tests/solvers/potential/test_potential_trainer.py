@@ -466,6 +466,20 @@ def test_bad_parameters_are_named(data, change, message):
         trainer(**change).fit(train, train_labels, small)
 
 
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (np.zeros(8), "validation_fraction=0.5 leaves nothing to learn from. .* all 8 structures"),
+        (np.zeros(7), r"groups must be of shape \(8,\)"),
+        ([0, 0, 0, 0, 1, 1, 1, None], "The group of entry 7 of groups is missing"),
+    ],
+)
+def test_bad_groups_are_named(data, groups, message):
+    train, train_labels, _, _ = split(data, 8)
+    with pytest.raises(ValueError, match=message):
+        trainer(validation_fraction=0.5).fit(train, train_labels, small, groups=groups)
+
+
 def test_bad_labels_are_named(data):
     structures, labels = data
     with pytest.raises(TileModelError, match="energies must be of shape"):
