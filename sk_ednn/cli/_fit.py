@@ -27,7 +27,7 @@ from ._fit_data import (
 from ._fit_results import measured, next_step, write_files
 from ._inputs import chosen, data_line, require_model_name, say
 from ._inspect import printable
-from ._models import TILE_MODELS, suited, tile_model
+from ._models import TILE_MODELS, tile_model
 from ._networks import NETWORKS, check_options, interrupted, with_options
 from ._paths import check_paths, may_replace
 from ._report import check_name, check_report, show_files
@@ -65,7 +65,10 @@ def run(ctx: typer.Context, options) -> tuple[dict[str, Any], Callable]:
         return _potentials.run(ctx, options, read, partial(say, options)), _potentials.show
     check_options(options)
     atoms = drawn_structures(ctx, options, read)
-    X, y, tiling, encoder = read_systems(options) if atoms is None else atoms.systems()
+    if atoms is None:
+        X, y, tiling, encoder, places = read_systems(options)
+    else:
+        (X, y, tiling, encoder), places = atoms.systems(), read.places
     replaced = may_replace("--output", options.output, options.force)
     hint = False
     if atoms is None:
@@ -95,7 +98,7 @@ def run(ctx: typer.Context, options) -> tuple[dict[str, Any], Callable]:
         **({} if options.unit is None else {"unit": options.unit}),
         "output": str(options.output),
     }
-    errors, verdict = measured(estimator, parts, options)
+    errors, verdict = measured(estimator, parts, options, split, places)
     result |= errors | ({} if atoms is None else atoms.chosen) | {"verdict": verdict}
     if atoms is None and y.ndim == 1:
         step = next_step(result, hint, options)
@@ -167,6 +170,7 @@ def _check(ctx, options) -> None:
 def _tile_model(options, atoms, tiling, train) -> tuple:
     """Return the name of the tile model, the reason for its choice or None, and the tile model."""
     (fields, totals), name, why, made = train, options.model, None, None
+    seconds = None
     if name == "auto" and atoms is not None:
         made, name, why = atoms.tile_model(fields)
     elif name == "auto":
@@ -174,12 +178,17 @@ def _tile_model(options, atoms, tiling, train) -> tuple:
             shapes = [field.shape for field in fields]
             some = [k for k, s in enumerate(shapes) if s == max(shapes, key=shapes.count)]
             fields, totals = np.stack([fields[k] for k in some]), totals[some]
+        from ._model_choice import SHORT, about, suited
+
         with not_half():
-            name, why = suited(
-                tiling, fields, totals, BASELINES[options.baseline], partial(say, options)
-            )
+            name, why, seconds = suited(
+                tiling, fields, totals, BASELINES[options.baseline], partial(say, options),
+                max_seconds=options.max_seconds,
+            )  # fmt: skip
     if why is not None:
         say(options, f"tile model: {name} ({why}); choose another with --model")
+    if seconds is not None and seconds > SHORT:
+        say(options, f"fitting {name} and measuring its errors take {about(seconds)}")
     if made is None:
         made = tile_model(name, tiling, (len(fields), *fields[0].shape))
     return name, why, made

@@ -14,15 +14,15 @@ from ._structure_names import are_structures
 
 
 def read_systems(options) -> tuple:
-    """Return fields, totals, the tiling, and an encoder of values or None."""
+    """Return fields, totals, the tiling, an encoder of values or None, and files of densities."""
     if _densities.are_densities(options.fields):
-        X, y = _read_densities(options)
+        X, y, places = _read_densities(options)
         encoder = _density_fields(X)
         tiling = tiling_of(
             options.focus, options.context, options.boundary, None, options.remainder
         )
         tiling.check(encoder.transform(X))
-        return X, y, tiling, encoder
+        return X, y, tiling, encoder, places
     X, y = _read(options)
     encoder = encoder_of(options, X)
     channel_axis = options.channel_axis if encoder is None else -1
@@ -30,7 +30,7 @@ def read_systems(options) -> tuple:
         options.focus, options.context, options.boundary, channel_axis, options.remainder
     )
     tiling.check(encoded(encoder, X[:1]))
-    return X, y, tiling, encoder
+    return X, y, tiling, encoder, None
 
 
 def _read(options) -> tuple[np.ndarray, np.ndarray]:
@@ -49,15 +49,15 @@ def _read(options) -> tuple[np.ndarray, np.ndarray]:
     return X, _totals(y)
 
 
-def _read_densities(options) -> tuple[list, np.ndarray]:
-    X, _ = _densities.read(options.fields, options.density_unit)
+def _read_densities(options) -> tuple[list, np.ndarray, list[str]]:
+    X, places = _densities.read(options.fields, options.density_unit)
     y = read_targets(options.targets)
     if len(y) != len(X):
         raise ValueError(
             f"{options.fields} contains {len(X)} densities, but {options.targets} contains "
             f"{len(y)} targets."
         )
-    return X, _totals(y)
+    return X, _totals(y), places
 
 
 def _density_fields(X):

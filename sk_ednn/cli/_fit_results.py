@@ -10,6 +10,7 @@ import numpy as np
 from . import _config, _runs
 from ._files import write_arrays
 from ._report import about_fit, write_report
+from ._structure_names import are_structures
 
 # Totals that are exact, as computed energies are, are learned to less than the first share of their
 # spread; from the second on, something is missing in any case. Between them it may be noise.
@@ -21,8 +22,19 @@ _SMALLER = 0.3
 _SHOWN_MAPS, _MOST_SITES = 8, 1 << 18
 
 
-def measured(estimator, parts, options) -> tuple[dict[str, Any], Any]:
-    """Return errors of each part, and the verdict on held-out systems if there are any."""
+def measured(estimator, parts, options, split, places=None) -> tuple[dict[str, Any], Any]:
+    """Return errors of each part, and the verdict on held-out systems if there are any.
+
+    Parameters
+    ----------
+    estimator : estimator
+    parts : dict of str to (fields, totals)
+    options : namespace
+    split : dict of str to ndarray of int
+        Indices of the systems of each part among all that were read.
+    places : sequence of str, default=None
+        Name of each system, such as its file; None if they are fields of one array.
+    """
     _runs.log_stage(options, "measure")
     predicted = {which: estimator.predict(part[0]) for which, part in parts.items()}
     if options.recorder is not None:
@@ -30,7 +42,10 @@ def measured(estimator, parts, options) -> tuple[dict[str, Any], Any]:
             which: (part[1], predicted[which], [np.prod(sites_of(estimator, x)) for x in part[0]])
             for which, part in parts.items()
         }
-        _runs.write_predictions(options, rows)
+        named, kind = None, "structure" if are_structures(options.fields) else "file"
+        if places is not None:
+            named = {which: [places[k] for k in some] for which, some in split.items()}
+        _runs.write_predictions(options, rows, named, kind=kind, indices=split)
         _write_maps(options, estimator, parts.get("test", parts["train"])[0])
     errors = {which: errors_of(part[1], predicted[which]) for which, part in parts.items()}
     judged = "test" if "test" in parts else "train"

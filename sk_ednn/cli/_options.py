@@ -300,7 +300,8 @@ class Potentials:
         float | None,
         typer.Option(
             help="Potentials: processor time of the training in seconds, more by the clock on a "
-            "busy machine. Default: 600, or no limit with --epochs."
+            "busy machine. Default: 600, or no limit with --epochs. Fields with --model auto: tile "
+            "models that would take longer are not compared."
         ),
     ] = None
     members: Annotated[

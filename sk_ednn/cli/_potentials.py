@@ -205,7 +205,7 @@ def run(ctx, options, read, say) -> dict[str, Any]:
     _runs.forget(options, potential, potential.trainer)
     _runs.log_stage(options, "measure")
     _write(ctx, options, potential, taken, known, by_part, result)
-    _write_predictions(options, known)
+    _write_predictions(options, known, parts)
     _runs.keep_results(options, result, stopped=kept)
     result["replaced"] = replaced
     return result
@@ -464,14 +464,14 @@ def _note_near(taken, key) -> None:
     )
 
 
-def _write_predictions(options, known) -> None:
+def _write_predictions(options, known, parts) -> None:
     """Write energies of the structures that are labelled with them."""
     rows = {
         which: (part.data.energies, part.predicted.energies, part.data.structures.sizes)
         for which, part in known.items()
     }
     places = {which: part.data.places for which, part in known.items()}
-    _runs.write_predictions(options, rows, places)
+    _runs.write_predictions(options, rows, places, indices=parts)
 
 
 def _write(ctx, options, potential, taken, known, groups, result) -> None:

@@ -252,7 +252,7 @@ def keep_results(options, result, names=("output", "report"), stopped=None) -> N
         recorder.finish(result, state="stopped", message=stopped)
 
 
-def write_predictions(options, rows, places=None, *, kind="structure") -> None:
+def write_predictions(options, rows, places=None, *, kind="structure", indices=None) -> None:
     """Write ``predictions.csv``: predictions for systems with known totals.
 
     Parameters
@@ -264,6 +264,8 @@ def write_predictions(options, rows, places=None, *, kind="structure") -> None:
         File and index of each structure, or the name of each picture, by the part.
     kind : str, default="structure"
         Title of the column of places.
+    indices : dict of str to sequence of int, default=None
+        Index of each system among all that were read, by the part. None for those within the part.
     """
     if options.recorder is None:
         return
@@ -281,8 +283,9 @@ def write_predictions(options, rows, places=None, *, kind="structure") -> None:
         table.writerow(["part", "index", "size", *titles, *([] if places is None else [kind])])
         for part, (true, predicted, sizes) in rows.items():
             true, predicted = (np.reshape(each, (len(each), -1)) for each in (true, predicted))
-            for k, size in enumerate(sizes):
+            which = range(len(true)) if indices is None else indices[part]
+            for k, (index, size) in enumerate(zip(which, sizes, strict=True)):
                 pairs = zip(true[k].tolist(), predicted[k].tolist(), strict=True)
                 place = [] if places is None else [places[part][k]]
                 numbers = [repr(v) for pair in pairs for v in pair]
-                table.writerow([part, k, int(size), *numbers, *place])
+                table.writerow([part, int(index), int(size), *numbers, *place])

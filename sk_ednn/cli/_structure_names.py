@@ -20,7 +20,7 @@ _NETCDF, _CONVENTION, _BEGIN_BYTES = (".nc", ".nc4", ".cdf"), b"AMBER", 1 << 16
 # Options of `fit` that are for structures only.
 _OPTIONS = (
     "spacing", "width", "plane", "adjust", "energy", "forces", "images", "cutoff", "averages",
-    "repulsion", "max_seconds", "members", "labels", "start", "group", "errors",
+    "repulsion", "members", "labels", "start", "group", "errors",
 )  # fmt: skip
 _ARRAY_FOLDERS = ("zarr.json", ".zarray", ".zgroup")
 
@@ -87,3 +87,8 @@ def check_structure_options(options) -> None:
                 f"--{name} is for structures of atoms, but {options.fields} is not a file of "
                 "structures that ASE reads, such as .extxyz, .traj or POSCAR."
             )
+    if options.max_seconds is not None and options.model != "auto":
+        raise ValueError(
+            "--max-seconds is for the comparison of tile models (--model auto), and for potentials "
+            f"of structures; the model is {options.model}. Networks end after --epochs."
+        )

@@ -1,5 +1,6 @@
 """Densities from the command line: read with their voxel, which the model file keeps."""
 
+import csv
 import json
 
 import numpy as np
@@ -42,6 +43,18 @@ def test_fit_predict_and_evaluate_with_cube_files(run, folder, data):
     assert errors["mean"] < 0.02 * data.thomas_fermi.mean()
     encoder = files.load(folder / "m.ednn")[0]
     np.testing.assert_allclose(encoder.voxel_, 0.4 * np.eye(3), atol=1e-5)
+
+
+def test_predictions_of_a_run_name_the_file(run, folder, data):
+    run(f"{FIT} --run kept --quiet")
+    (table,) = (folder / "kept").glob("*/predictions.csv")
+    with table.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    totals = np.loadtxt(folder / "small.csv")
+    assert sorted(int(row["index"]) for row in rows) == list(range(40))
+    for row in rows:
+        assert float(row["true"]) == totals[int(row["index"])]
+        assert row["file"].endswith(f"small/{int(row['index']):02}.cube")
 
 
 def test_the_unit_and_the_electrons_are_shown(run, data):

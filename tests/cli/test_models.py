@@ -6,17 +6,19 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from sklearn.model_selection import KFold, cross_val_predict
 
 from sk_ednn import EDNNRegressor, GridTiling
 from sk_ednn.datasets import make_ising, make_potts
 from sk_ednn.files import load
+from sk_ednn.solvers._held_out import held_out_totals
 from sk_ednn.tiling import ChannelScaler
 
 pytest.importorskip("typer")
 pytest.importorskip("rich")
 pytest.importorskip("skops")
 
-from sk_ednn.cli import _models
+from sk_ednn.cli import _model_choice, _models
 
 NOISE = np.random.default_rng(0).normal(size=(60, 8, 8))
 # Fields whose totals are sums of such functions of neighbours, and what is to be found out.
@@ -85,10 +87,74 @@ def test_a_fit_without_noise_takes_the_smallest_penalty_and_one_with_noise_a_lar
 @pytest.mark.parametrize("name", KINDS)
 def test_the_tile_model_that_errs_least_is_chosen(name):
     X = 40 + 6 * NOISE
-    chosen, why = _models.suited(GridTiling(1, 0), X, 3.0 * KINDS[name](NOISE))
-    assert chosen == name
+    chosen, why, seconds = _model_choice.suited(GridTiling(1, 0), X, 3.0 * KINDS[name](NOISE))
+    assert chosen == name and seconds > 0
     for each in KINDS:
         assert f"{each} " in why.partition("cross-validation errors")[2]
+
+
+@pytest.mark.parametrize("name", ["quadratic", "cubic"])
+@pytest.mark.parametrize("baseline", ["size", "content", None])
+@pytest.mark.parametrize("n_outputs", [None, 1, 2])
+def test_errors_of_one_pass_are_those_of_fits_to_each_fold(name, baseline, n_outputs):
+    X, y = NOISE, 3.0 * KINDS["kernel"](NOISE) + 20.0
+    if n_outputs:
+        y = np.stack([y, KINDS["cubic"](NOISE)], axis=1)[:, :n_outputs]
+    tiling = GridTiling(1, [0, 1])
+    folds = list(KFold(3, shuffle=True, random_state=1).split(X))
+    # Without the scaler of channels, which sees all systems if there is one pass.
+    made = _models.tile_model(name, tiling, X.shape)[1:]
+    once = held_out_totals(made, tiling, X, y, baseline, folds)
+    each = cross_val_predict(EDNNRegressor(made, tiling, baseline=baseline), X, y, cv=folds)
+    assert once.shape == y.shape
+    np.testing.assert_allclose(once, each, atol=1e-6 * y.std())
+
+
+def test_a_model_that_cannot_win_is_not_fitted():
+    X, y = NOISE, KINDS["quadratic"](NOISE)
+    name, why, _ = _model_choice.suited(GridTiling(1, 0), X, y)
+    assert name == "quadratic"
+    assert why.endswith("quadratic less than 0.01 %, cubic not needed, kernel not needed")
+
+
+class Clock:
+    """A clock that goes on by a second with each look at it."""
+
+    def __init__(self):
+        self.seconds = 0.0
+
+    def __call__(self):
+        self.seconds += 1.0
+        return self.seconds
+
+
+def test_tile_models_that_take_too_long_are_left_out_but_one():
+    X, y = NOISE, KINDS["kernel"](NOISE)
+    chosen, why, _ = _model_choice.suited(GridTiling(1, 0), X, y, max_seconds=1e4, clock=Clock())
+    assert chosen == "kernel" and "left out" not in why
+    chosen, why, _ = _model_choice.suited(GridTiling(1, 0), X, y, max_seconds=1e-3, clock=Clock())
+    assert chosen == "quadratic"
+    for left in ("cubic", "kernel"):
+        assert f"{left} left out (about " in why
+
+
+def test_long_computations_are_announced():
+    said = []
+    tiling = GridTiling(1, 0)
+    X, y = NOISE, KINDS["kernel"](NOISE)
+    fast = _model_choice.suited(tiling, X, y, say=said.append, clock=lambda: 0.0)
+    assert len(said) == 1 and fast.seconds == 0.0
+
+    class Slow(Clock):
+        def __call__(self):
+            self.seconds += 99.0
+            return super().__call__()
+
+    slow = _model_choice.suited(tiling, X, y, say=said.append, clock=Slow())
+    # A pass takes a look at the clock: 100 s; 4 features of cubic polynomials against 3.
+    assert said[2] == "cross-validation of cubic takes about 2.2 min"
+    assert said[3] == "cross-validation of kernel takes about 3.3 min more"
+    assert slow.name == fast.name and slow.seconds > 100
 
 
 @pytest.mark.parametrize(
@@ -104,7 +170,7 @@ def test_the_tile_model_that_errs_least_is_chosen(name):
 )
 def test_of_errors_that_are_alike_the_simplest_model_is_taken(kernel, quadratic, cubic, best):
     errors = {"kernel": kernel, "quadratic": quadratic, "cubic": cubic}
-    name, shown = _models.simplest(errors)
+    name, shown = _model_choice.simplest(errors)
     assert name == best and "e-1" not in shown and "inf" not in shown
 
 
@@ -112,39 +178,39 @@ def test_unique_tiles_are_counted():
     rng = np.random.default_rng(0)
     kinds = rng.integers(0, 60_000, size=(40, 3, 3)).astype(np.uint16)
     X = np.concatenate([kinds[rng.integers(0, 40, size=200)], kinds])
-    said = _models.suited(GridTiling(3, 0), X, X.sum(axis=(1, 2), dtype=float))[1]
+    said = _model_choice.suited(GridTiling(3, 0), X, X.sum(axis=(1, 2), dtype=float))[1]
     assert said.startswith("40 unique tiles;")
     # 360 of 4,096 tiles are their own kinds, the others one: a sample would hardly see them.
     X = np.zeros((64, 8, 8), dtype=int)
     X.reshape(-1)[rng.choice(X.size, 360, replace=False)] = np.arange(1, 361)
-    said = _models.suited(GridTiling(1, 0), X, X.sum(axis=(1, 2), dtype=float))[1]
+    said = _model_choice.suited(GridTiling(1, 0), X, X.sum(axis=(1, 2), dtype=float))[1]
     assert said.startswith("361 unique tiles;")
 
 
 def test_many_tiles_are_at_least_those_that_were_counted():
     X, y = NOISE, KINDS["quadratic"](NOISE)
     limits = {"first_tiles": 600, "few_tiles": 1000}
-    name, why = _models.suited(GridTiling(1, 0), X, y, **limits)
+    name, why, _ = _model_choice.suited(GridTiling(1, 0), X, y, **limits)
     assert why.startswith("at least 2,560 unique tiles, too many for kernel ridge;")
     assert name == "quadratic" and "kernel " not in why.partition(";")[2]
-    name, why = _models.suited(GridTiling(1, 0), X[:10], y[:10], **limits)
+    name, why, _ = _model_choice.suited(GridTiling(1, 0), X[:10], y[:10], **limits)
     assert why.startswith("640 unique tiles;")
 
 
 def test_what_would_take_long_is_not_compared(monkeypatch):
     X, y = NOISE, KINDS["quadratic"](NOISE)
     limits = {"few_tiles": 1000, "max_products": 3e5}
-    assert _models.suited(GridTiling(1, 1), X, y, **limits)[0] == "quadratic"
+    assert _model_choice.suited(GridTiling(1, 1), X, y, **limits)[0] == "quadratic"
     limits["max_products"] = 1e5
     if find_spec("torch") and find_spec("skorch"):
-        assert _models.suited(GridTiling(1, 1), X, y, **limits)[0] == "dense"
+        assert _model_choice.suited(GridTiling(1, 1), X, y, **limits)[0] == "dense"
     monkeypatch.setitem(sys.modules, "torch", None)  # as if it was not installed
-    chosen, why = _models.suited(GridTiling(1, 1), X, y, **limits)
+    chosen, why, _ = _model_choice.suited(GridTiling(1, 1), X, y, **limits)
     assert chosen == "perceptron" and "3,840 tiles of 9 numbers have too many pairs" in why
 
 
 def test_few_systems_are_not_compared():
-    name, why = _models.suited(GridTiling(1, 0), NOISE[:5], NOISE[:5].sum(axis=(1, 2)))
+    name, why, _ = _model_choice.suited(GridTiling(1, 0), NOISE[:5], NOISE[:5].sum(axis=(1, 2)))
     assert name == "kernel" and "5 systems are too few" in why
 
 
@@ -153,9 +219,16 @@ def test_the_choice_and_what_it_is_made_by_are_said(run, folder):
     assert report["model"] == "quadratic"
     assert report["chosen as"].startswith("512 unique tiles; cross-validation errors")
     said = run("fit few.npz --test-fraction 0 -o auto.ednn").stderr
-    assert "1,280 unique tiles; comparing kernel, quadratic, cubic in cross-validation" in said
+    assert "1,280 unique tiles; comparing quadratic, cubic, kernel in cross-validation" in said
     assert "tile model: quadratic (1,280 unique" in said and "choose another with --model" in said
     assert load(folder / "auto.ednn").tile_model.steps[0][1].n_channels == 1
+
+
+def test_a_time_is_for_comparisons_only(run, folder):
+    why = json.loads(run("fit few.npz --max-seconds 100 -o timed.ednn --json").stdout)["chosen as"]
+    assert "left out" not in why
+    said = run("fit few.npz -m cubic --max-seconds 100 -o timed.ednn --force", 1).stderr
+    assert "--max-seconds is for the comparison of tile models (--model auto)" in said
 
 
 # ------------------------------------------------------------------------------------- images

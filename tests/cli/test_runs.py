@@ -55,6 +55,9 @@ def test_a_fit_is_recorded(run, runs, folder):
     rows = np.genfromtxt(record.path / "predictions.csv", delimiter=",", names=True, dtype=None)
     assert len(rows) == 200 and set(rows["size"]) == {64}
     np.testing.assert_allclose(rows["true"], rows["predicted"], atol=1e-6)
+    with np.load(folder / "small.npz") as file:  # each row names its field in the file
+        np.testing.assert_array_equal(rows["true"], file["y"][rows["index"]])
+    assert sorted(rows["index"]) == list(range(200))
     with np.load(record.path / "contributions.npz") as maps:  # of the first fields held back
         sums = [maps[f"contributions_{k}"].sum() for k in range(8)]
         np.testing.assert_allclose(sums, rows["predicted"][rows["part"] == "test"][:8])
@@ -264,7 +267,8 @@ def test_potentials_are_recorded_and_stopped(run, runs, folder, monkeypatch):
     with open(record.path / "predictions.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 20 and all(np.isfinite(float(row["true"])) for row in rows)
-    assert all(row["structure"].startswith("train.extxyz, structure ") for row in rows)
+    for row in rows:
+        assert row["structure"].startswith(f"train.extxyz, structure {row['index']} ")
     assert "training.ckpt" not in record.files()
     run(f"predict runs/{record.id}/model.ednn train.extxyz --run runs")
     predicted = runs.runs()[0]

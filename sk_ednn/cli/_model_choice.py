@@ -1,0 +1,263 @@
+"""The choice among tile models, by the number of tiles and by cross-validation."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from importlib.util import find_spec
+from math import comb, inf, prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..exceptions import TileMemoryError
+from ._models import tile_model
+
+# Tiles in the first count; unique tiles for which several fits of kernel ridge take 15 seconds; and
+# products of sites of all tiles that take a minute.
+_FIRST_TILES = 20_000
+_FEW_TILES = 20_000
+_MAX_PRODUCTS = 4e9
+_FOLDS = 3
+# Cross-validation errors below this, relative to the spread of totals, count as equal, since their
+# order depends on rounding. Among errors within a twentieth of the least, the simplest model is
+# chosen.
+_NEGLIGIBLE = 1e-4
+_TOLERANCE = 1.05
+_SIMPLEST_FIRST = ("quadratic", "cubic", "kernel")
+# Passes over the tiles of the systems after the choice: the fit, and the errors of all systems, a
+# fifth of which were held out. Cross-validation of linear models is one pass, and so are the folds
+# of kernel ridge together, of which each fits two thirds and predicts the rest.
+_PASSES_TO_COME = 2.25
+_PASSES_OF_KERNEL = float(_FOLDS)
+# Shorter times are not announced.
+SHORT = 3.0
+
+
+class Choice(NamedTuple):
+    """A tile model that was chosen.
+
+    Attributes
+    ----------
+    name : str
+    why : str
+    seconds : float or None
+        Estimated time of the fit and of the measurement of errors; None if nothing was compared.
+    """
+
+    name: str
+    why: str
+    seconds: float | None = None
+
+
+def suited(
+    tiling, X, y, baseline="size", say=lambda text: None, *, max_seconds=None,
+    first_tiles=_FIRST_TILES, few_tiles=_FEW_TILES, max_products=_MAX_PRODUCTS,
+    clock=time.perf_counter,
+) -> Choice:  # fmt: skip
+    """Choose a tile model for some data.
+
+    Parameters
+    ----------
+    tiling : GridTiling
+    X : ndarray of shape (n_samples, *field_shape)
+    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+    baseline : str or None
+        Parameter of `EDNNRegressor`.
+    say : function, default=None
+        Called with a line of text before a long computation.
+    max_seconds : float or None, default=None
+        Time for the comparison, the fit and the measurement. The first tile model is always
+        compared; others are left out if they would take longer.
+    first_tiles, few_tiles, max_products : int or float
+        Tiles in the first count, unique tiles for kernel ridge at most, and products of sites for
+        polynomials at most.
+    clock : function
+        Returns seconds.
+    """
+    tiling.check(X[:1])
+    shape = X.shape[1:]
+    n_tiles, n_numbers = len(X) * prod(tiling.tile_grid(shape)), prod(tiling.tile_shape(shape))
+    end = None if max_seconds is None else clock() + max_seconds
+    n_unique, all_counted = _count_unique(tiling, X, first_tiles, few_tiles)
+    few = all_counted and n_unique <= few_tiles
+    counted = f"{'' if all_counted else 'at least '}{n_unique:,} unique tiles"
+    counted += "" if few else ", too many for kernel ridge"
+    widths = {"quadratic": comb(n_numbers + 2, 2), "cubic": comb(n_numbers + 3, 3)}
+    # Cubic features are many, and computed in several passes.
+    costs = {"quadratic": widths["quadratic"], "cubic": 2 * _FOLDS * widths["cubic"]}
+    names = ["kernel"] if few else []
+    names += [name for name, cost in costs.items() if n_tiles * cost <= max_products]
+    if not names:
+        has_torch = all(find_spec(name) is not None for name in ("torch", "skorch"))
+        return Choice(
+            "dense" if has_torch else "perceptron",
+            f"{counted}, and {n_tiles:,} tiles of {n_numbers:,} numbers have too many pairs",
+        )
+    if len(names) == 1:
+        return Choice(names[0], f"{counted}; products of more sites would take too long")
+    if len(X) < 2 * _FOLDS:
+        few_systems = f"{len(X)} systems are too few to compare tile models"
+        return Choice(names[0], f"{counted}; {few_systems}")
+    names.sort(key=_SIMPLEST_FIRST.index)
+    say(f"{counted}; comparing {', '.join(names)} in cross-validation")
+    comparison = _Comparison((tiling, X, y, baseline), widths, say, end, clock)
+    for name in names:
+        comparison.compare(name)
+    best, shown = simplest(comparison.errors)
+    shown = ", ".join([shown, *comparison.left_out])
+    why = f"{counted}; cross-validation errors relative to the spread of totals: {shown}"
+    return Choice(best, why, comparison.to_come(best))
+
+
+def simplest(errors: dict[str, float]) -> tuple[str, str]:
+    """Return the simplest tile model with about the smallest error, and the errors as text.
+
+    Parameters
+    ----------
+    errors : dict of str to float
+        Errors by name, relative to the spread of totals; infinite for a model that does not fit in
+        memory.
+    """
+    most = _TOLERANCE * max(min(errors.values()), _NEGLIGIBLE)
+    best = next(name for name in _SIMPLEST_FIRST if errors.get(name, inf) <= most)
+    return best, ", ".join(f"{name} {_percent(error)}" for name, error in errors.items())
+
+
+def about(seconds) -> str:
+    """Return an estimated time in words.
+
+    Examples
+    --------
+    >>> from sk_ednn.cli._model_choice import about
+    >>> about(0.2), about(43.7), about(5000.0)
+    ('about 1 s', 'about 40 s', 'about 83 min')
+    """
+    if seconds < 100:
+        return f"about {max(1, round(seconds, -1 if seconds > 20 else 0)):.0f} s"
+    return f"about {seconds / 60:.2g} min"
+
+
+class _Comparison:
+    """Errors of tile models on held-out systems, and what takes how long.
+
+    Parameters
+    ----------
+    data : tuple
+        The tiling, fields, totals and baseline.
+    widths : dict of str to int
+        Numbers of features of polynomials.
+    say : function
+    end : float or None
+        Time at which all has to be done.
+    clock : function
+    """
+
+    def __init__(self, data, widths, say, end, clock):
+        self.data, self.widths, self.say, self.end, self.clock = data, widths, say, end, clock
+        self.errors: dict[str, float] = {}
+        self.left_out: list[str] = []
+        # Of one pass over all tiles, by name.
+        self.seconds: dict[str, float] = {}
+
+    def compare(self, name) -> None:
+        """Measure the error of a tile model, unless it cannot win or takes too long."""
+        if self.errors and min(self.errors.values()) <= _NEGLIGIBLE:
+            # Whatever the error of another model is, a simpler one is taken.
+            self.left_out.append(f"{name} not needed")
+            return
+        estimate = self._estimate(name)
+        if estimate is not None:
+            if self._leave_out(name, estimate * (1 + _PASSES_TO_COME)):
+                return
+            if estimate > SHORT:
+                self.say(f"cross-validation of {name} takes {about(estimate)}")
+        start = self.clock()
+        try:
+            predicted = self._held_out(name)
+        except TileMemoryError:
+            self.errors[name] = inf
+            return
+        if predicted is None:
+            return
+        passes = _PASSES_OF_KERNEL if name == "kernel" else 1.0
+        self.seconds[name] = (self.clock() - start) / passes
+        self.errors[name] = _relative_error(predicted, self.data[2])
+
+    def to_come(self, name) -> float | None:
+        """Return the estimated seconds of a fit and of the measurement of errors."""
+        one = self.seconds.get(name)
+        return None if one is None else _PASSES_TO_COME * one
+
+    def _estimate(self, name) -> float | None:
+        """Return the seconds of the cross-validation, from a model that has been compared."""
+        known = next((each for each in self.seconds if each in self.widths), None)
+        if known is None or name not in self.widths:
+            return None
+        return self.seconds[known] * self.widths[name] / self.widths[known]
+
+    def _leave_out(self, name, seconds) -> bool:
+        """Return True, and note it, if there is another model and no time for this one."""
+        other = min(self.errors.values(), default=inf) < inf
+        if not other or self.end is None or self.clock() + seconds <= self.end:
+            return False
+        self.left_out.append(f"{name} left out ({about(seconds)} with its fit)")
+        return True
+
+    def _held_out(self, name):
+        """Return predictions of held-out systems, or None if there is no time for all."""
+        from sklearn.base import clone
+        from sklearn.model_selection import KFold
+
+        from ..estimators._regressor import EDNNRegressor
+        from ..solvers._held_out import held_out_totals
+
+        tiling, X, y, baseline = self.data
+        folds = list(KFold(_FOLDS, shuffle=True, random_state=0).split(X))
+        made = tile_model(name, tiling, X.shape)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # fits are discarded; only errors matter
+            if name in self.widths:
+                return held_out_totals(made, tiling, X, y, baseline, folds)
+            model: Any = EDNNRegressor(made, tiling, baseline=baseline)
+            predicted = np.empty(y.shape)
+            for k, (train, test) in enumerate(folds):
+                start = self.clock()
+                predicted[test] = clone(model).fit(X[train], y[train]).predict(X[test])
+                one = self.clock() - start
+                if k == 0:
+                    rest = (_FOLDS - 1) * one
+                    if self._leave_out(name, rest + _PASSES_TO_COME * one):
+                        return None
+                    if rest > SHORT:
+                        self.say(f"cross-validation of {name} takes {about(rest)} more")
+        return predicted
+
+
+def _relative_error(predicted, y) -> float:
+    """Return the root mean square error relative to the spread of totals, over all outputs."""
+    errors, spread = predicted - y, y.std(axis=0)
+    return float(np.mean(np.sqrt((errors**2).mean(axis=0)) / np.where(spread > 0, spread, 1.0)))
+
+
+def _percent(error) -> str:
+    if error == inf:
+        return "does not fit in memory"
+    return f"{100 * error:.2g} %" if error > _NEGLIGIBLE else f"less than {100 * _NEGLIGIBLE:.2g} %"
+
+
+def _count_unique(tiling, X, first_tiles, few_tiles) -> tuple[int, bool]:
+    """Count the unique tiles of some fields; also return whether all fields were counted.
+
+    The number of fields grows until all are counted, or there are too many tiles for kernel ridge.
+    """
+    from ..tiling._equal_tiles import distinct
+
+    tiles_of_one = prod(tiling.tile_grid(X.shape[1:]))
+    n = min(len(X), -(-first_tiles // tiles_of_one))
+    while True:
+        tiles = tiling.tiles(X[:n])
+        n_unique = len(distinct(tiles.values, len(tiles.tile_shape))[0])
+        if n == len(X) or n_unique > few_tiles:
+            return n_unique, n == len(X)
+        n = min(len(X), 4 * n)
