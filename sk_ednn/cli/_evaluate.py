@@ -70,7 +70,7 @@ def _errors(options) -> dict[str, Any]:
 def show(result) -> None:
     """Print the errors."""
     if "spreads" in result:  # of a potential
-        from ._potentials import show_errors, show_groups
+        from ._potential_tables import show_errors, show_groups
 
         part = f"{result['structures']} structures"
         parts = {part: result["errors"]}
@@ -109,7 +109,7 @@ def show(result) -> None:
 
 def _check_options(options, *, of_potential=True) -> None:
     """Raise if options of potentials are given for other models or data."""
-    from ._potentials import check_errors
+    from ._potential_options import check_errors
 
     check_errors(options.errors)
     check_paths(options)
@@ -161,7 +161,7 @@ def _of_structures(model, read, options):
     from ..atoms._potential_errors import averages, spreads
     from ..atoms._structure_errors import measured, write_structure_errors
     from ..atoms._structure_groups import groups_of
-    from ._potentials import groups_as_dict
+    from ._potential_fit import groups_as_dict
 
     groups = None
     if options.group is not None:

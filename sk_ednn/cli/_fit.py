@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import typer
 
-from . import _config, _densities, _potentials, _runs
+from . import _config, _densities, _potential_fit, _potential_options, _potential_tables, _runs
 from ._encoders import check_encoding
 from ._errors import Interrupts, not_half
 from ._files import check_array_file
@@ -61,8 +61,9 @@ def run(ctx: typer.Context, options) -> tuple[dict[str, Any], Callable]:
     say(options, f"reading {inputs}")
     check_report(options.report)
     read = read_structures(options)
-    if read is not None and _potentials.wants(ctx, options, read):
-        return _potentials.run(ctx, options, read, partial(say, options)), _potentials.show
+    if read is not None and _potential_options.wants(ctx, options, read):
+        fitted = _potential_fit.run(ctx, options, read, partial(say, options))
+        return fitted, _potential_tables.show
     check_options(options)
     atoms = drawn_structures(ctx, options, read)
     if atoms is None:
@@ -141,18 +142,18 @@ def show(result) -> None:
 
 def _check(ctx, options) -> None:
     """Raise if options are invalid, as far as possible without reading data."""
-    names = {"auto": None, **TILE_MODELS, **dict.fromkeys(_potentials.POTENTIALS)}
+    names = {"auto": None, **TILE_MODELS, **dict.fromkeys(_potential_options.POTENTIALS)}
     chosen("--model", options.model, names)
     chosen("--baseline", options.baseline, BASELINES)
     structures = are_structures(options.fields)
-    if options.model in _potentials.POTENTIALS and not structures:
+    if options.model in _potential_options.POTENTIALS and not structures:
         raise ValueError(
             f"--model {options.model} is for structures of atoms, but {options.fields} is not a "
             "file of structures."
         )
     if structures:
-        _potentials.check(ctx, options)
-    if not (structures and _potentials.may_be(ctx, options)):
+        _potential_options.check(ctx, options)
+    if not (structures and _potential_options.may_be(ctx, options)):
         check_options(options)
     check_encoding(options)
     require_model_name(options.output)

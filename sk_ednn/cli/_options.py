@@ -10,7 +10,7 @@ import typer
 
 from ._config import ConfigFile, SaveConfig
 from ._models import TILE_MODELS
-from ._potentials import POTENTIALS
+from ._potential_options import POTENTIALS
 from ._runs import ClockFile, RunFolder
 
 Fields = Annotated[

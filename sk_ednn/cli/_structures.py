@@ -14,6 +14,7 @@ from ..structures._elements import symbol
 from ..structures._files import naming, read_with_places
 from ..structures._structure import gather
 from ..tiling import GridTiling
+from ._config import is_given
 
 # Defaults by the number of axes of a field: spacing in Å, width in Å, largest focus in pixels, and
 # context in Å.
@@ -143,7 +144,7 @@ def drawn(ctx: typer.Context, options, say, targets=None, data=None) -> Drawn:
         "focus": list(tiling.focus),
         "context": list(tiling.context),
         "boundary": tiling.boundary,
-        "baseline": options.baseline if _given(ctx, "baseline") else "content",
+        "baseline": options.baseline if is_given(ctx, "baseline") else "content",
     }
     if targets is None:
         chosen["energy"] = source
@@ -178,11 +179,6 @@ def is_of_structures(model) -> bool:
 
 
 # --- parts ------------------------------------------------------------------------------------
-
-
-def _given(ctx, name) -> bool:
-    source = ctx.get_parameter_source(name)
-    return source is not None and source.name != "DEFAULT"
 
 
 def _energies(data, options, targets):
@@ -239,7 +235,7 @@ def _settings(ctx, options, structures, say):
         raise ValueError(f"--plane must be one of {', '.join(PLANES)}; got {plane!r}.")
     d = len(plane)
     default_spacing, width, largest_focus, reach = _DEFAULTS[d]
-    focus = _numbers("--focus", options.focus, d, int) if _given(ctx, "focus") else None
+    focus = _numbers("--focus", options.focus, d, int) if is_given(ctx, "focus") else None
     spacing = None if options.spacing is None else _numbers("--spacing", options.spacing, d, float)
     width = width if options.width is None else options.width
     atoms = gather(structures, plane)
@@ -259,9 +255,9 @@ def _settings(ctx, options, structures, say):
         multiple=focus,
     ).fit(structures)
     boundary = options.boundary
-    if not _given(ctx, "boundary") and not any(draw.periodic_):
+    if not is_given(ctx, "boundary") and not any(draw.periodic_):
         boundary = "zero"
-    if _given(ctx, "context"):
+    if is_given(ctx, "context"):
         context = _numbers("--context", options.context, d, int)
     else:
         context = tuple(round(reach / s) for s in spacing)

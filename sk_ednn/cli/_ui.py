@@ -9,7 +9,7 @@ import typer
 from ._confidence import FEWEST_ERRORS
 from ._files import read_array
 from ._models import TILE_MODELS
-from ._potentials import POTENTIALS
+from ._potential_options import POTENTIALS
 from ._structure_names import are_structures
 
 

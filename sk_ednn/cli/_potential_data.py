@@ -1,0 +1,104 @@
+"""The structures of a fit of a potential: those learned from, and those held out."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import contextmanager
+
+from ..exceptions import DataWarning, TileModelError
+
+# Groups that are named in a line.
+_GROUPS = 12
+
+
+def groups_by(read, key):
+    """Return the group of each structure, by ``--group``."""
+    from ..atoms._structure_groups import groups_of
+
+    return groups_of(read.structures, read.places, key)
+
+
+def split_of(n, groups, options) -> dict:
+    """Return the sorted indices of "train", and of "test" if structures are held out."""
+    import numpy as np
+
+    rng = np.random.default_rng(options.seed)
+    if groups is None:
+        order = rng.permutation(n)
+        test, train = np.split(order, [round(options.test_fraction * n)])
+        train, test = np.sort(train), np.sort(test)
+    else:
+        from .._utils.holding_out import hold_out
+
+        train, test = hold_out(groups, options.test_fraction, rng)
+    return {"train": train} | ({"test": test} if len(test) else {})
+
+
+def split_line(parts, groups, key) -> str:
+    """Return a line that says how many structures are held out."""
+    n_train, n_test = (len(parts.get(which, ())) for which in ("train", "test"))
+    if not n_test:
+        return f"{n_train} structures, all of them to learn from"
+    text = (
+        f"{n_train + n_test} structures: {n_train} to learn from, {n_test} held out for the rows "
+        "'test' of the table (--test-fraction 0 learns from all)"
+    )
+    if groups is None:
+        return text
+    names = sorted(set(groups[parts["test"]].tolist()))
+    shown = ", ".join(names[:_GROUPS]) + (", ..." if len(names) > _GROUPS else "")
+    return f"{text}; whole groups by {key}: {shown}"
+
+
+@contextmanager
+def placed_warnings(places):
+    """Add the file to warnings that name a structure by its index among some."""
+    from ..structures._files import with_place
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DataWarning)
+        plain = warnings.showwarning
+
+        def show(message, category, *rest, **more):
+            plain(category(with_place(str(message), places)), category, *rest, **more)
+
+        warnings.showwarning = show
+        yield
+
+
+def check_test(structures, places, labels) -> None:
+    """Warn of labels that the structures for testing lack.
+
+    Raises
+    ------
+    TileModelError
+        If they have none.
+    """
+    from ..atoms._potential_data import labelled
+    from ..structures._files import naming
+
+    try:
+        with naming(places):
+            notes = labelled(structures, None, None, None, labels).notes
+    except TileModelError as error:
+        raise TileModelError(
+            f"Structures held out for testing: {error} Use --test-fraction 0 to fit without them."
+        ) from error
+    with placed_warnings(places):
+        for note in notes:
+            warnings.warn(f"Structures held out for testing: {note}", DataWarning, stacklevel=2)
+
+
+def note_near(taken, key) -> None:
+    """Say if structures held out are nearly equal to some that are learned from."""
+    from ..atoms._near_duplicates import NEAR, near_duplicates
+    from ._wanted import note
+
+    found, compared = near_duplicates(taken["test"], taken["train"])
+    if not found:
+        return
+    instead = "with --group" if key is None else f"by another --group than {key}"
+    note(
+        f"{found} of {compared} structures held out are within {NEAR} Å of one to learn from, so "
+        f"the errors of 'test' may be too small for new ones; hold related ones out {instead}"
+    )

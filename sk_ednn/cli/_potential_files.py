@@ -1,0 +1,49 @@
+"""Files that a fit of a potential writes."""
+
+from __future__ import annotations
+
+from . import _config, _runs
+from ._report import about_fit
+
+
+def write_predictions(options, known, parts) -> None:
+    """Write energies of the structures that are labelled with them."""
+    rows = {
+        which: (part.data.energies, part.predicted.energies, part.data.structures.sizes)
+        for which, part in known.items()
+    }
+    places = {which: part.data.places for which, part in known.items()}
+    _runs.write_predictions(options, rows, places, indices=parts)
+
+
+def write(ctx, options, potential, taken, known, groups, result) -> None:
+    """Write the model, the report, errors of structures and settings; add their names."""
+    from .. import files as model_files
+
+    about = {
+        "made by": "sk-ednn fit",
+        "errors": {which: result[which] for which in taken},
+        "verdict": result["verdict"],
+        "labels": {kind: result["labels"][kind] for kind in ("energy", "forces", "stress")},
+        **({"interrupted": result["interrupted"]} if "interrupted" in result else {}),
+    }
+    result["sha256"] = model_files.save(potential, options.output, unit="eV", about=about)
+    if options.report is not None:
+        from ..report import potential_report
+        from ..report._potentials import HELD_BACK, TRAINING
+
+        about = about_fit(ctx, options, result, result["seconds"])
+        names = {"train": TRAINING, "test": HELD_BACK}
+        page = potential_report(
+            potential, taken["train"], test=taken.get("test"), about=about,
+            names={names[which]: part.data.places for which, part in known.items()},
+            groups=None if groups is None else {names[k]: each for k, each in groups.items()},
+        )  # fmt: skip
+        page.save(options.report)
+        result["report"] = str(options.report)
+    if options.errors is not None:
+        from ..atoms._structure_errors import write_structure_errors
+
+        write_structure_errors(options.errors, known, groups, options.group or "group")
+        result["written"] = str(options.errors)
+    _config.write(ctx, options.save_config)

@@ -1,0 +1,137 @@
+"""Fits of potentials on the command line, for structures with forces."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from typing import Any
+
+from ..exceptions import DataWarning
+from . import _runs
+from ._errors import Interrupts
+from ._paths import may_replace
+from ._potential_data import (
+    check_test,
+    groups_by,
+    note_near,
+    placed_warnings,
+    split_line,
+    split_of,
+)
+from ._potential_estimator import potential_of
+from ._potential_files import write, write_predictions
+
+
+def run(ctx, options, read, say) -> dict[str, Any]:
+    """Fit a potential, measure errors on held-out structures, and write it.
+
+    Parameters
+    ----------
+    ctx : typer.Context
+    options : namespace
+        The parameters of the command, by name.
+    read : Read
+    say : function
+
+    Returns
+    -------
+    dict
+        The output of ``--json``.
+    """
+    from ..atoms._potential_committee import checkpoint_of
+    from ..atoms._potential_errors import averages
+    from ..atoms._potential_errors import spreads as spreads_of
+    from ..atoms._potential_verdict import next_step, verdict_of
+    from ..atoms._structure_errors import measured
+    from ..structures._files import naming
+
+    if options.unit not in (None, "eV"):
+        raise ValueError(
+            f"--unit {options.unit}: potentials learn energies in eV, which their files state. "
+            "Leave --unit out, or pass --images for a model of totals in any unit."
+        )
+    replaced = may_replace("--output", options.output, options.force)
+    potential = potential_of(options)
+    groups = None if options.group is None else groups_by(read, options.group)
+    parts = split_of(len(read.structures), groups, options)
+    taken = {which: [read.structures[k] for k in some] for which, some in parts.items()}
+    of_parts = {which: [read.places[k] for k in some] for which, some in parts.items()}
+    say(split_line(parts, groups, options.group))
+    places = of_parts["train"]
+    if "test" in parts:
+        # Before the training, which an error would cost.
+        check_test(taken["test"], of_parts["test"], potential.labels)
+        note_near(taken, options.group)
+    _runs.log_stage(options, "fit")
+    start, start_of_processor = time.perf_counter(), time.process_time()
+    with placed_warnings(places):
+        first = checkpoint_of(options.checkpoint, 0, potential.n_members)
+        bounded = potential.trainer.max_seconds is not None
+        with (
+            Interrupts(first).watched() as interrupts,
+            naming(places),
+            _runs.kept_clock(options, bounded),
+        ):
+            potential.fit(taken["train"], groups=None if groups is None else groups[parts["train"]])
+            if options.recorder is not None:
+                options.recorder.finishing()
+    seconds = time.perf_counter() - start
+    processor_seconds = time.process_time() - start_of_processor
+    kept = None
+    if interrupts.seen:
+        if not hasattr(potential, "potential_"):
+            interrupts.end()
+        done = f"interrupted after {len(potential.history_)} epochs"
+        kept = interrupts.keep(done, "Keep the network as it is?", options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # printed before
+        known = {
+            which: measured(potential, some, places=of_parts[which])
+            for which, some in taken.items()
+        }
+    errors = {which: averages(part.errors) for which, part in known.items()}
+    spreads = {which: spreads_of(part.data) for which, part in known.items()}
+    result: dict[str, Any] = {
+        "model": potential.model,
+        "strategy": "PotentialTrainer",
+        **({} if kept is None else {"interrupted": kept}),
+        "n_train": len(taken["train"]),
+        "n_test": len(taken.get("test", ())),
+        "epochs": len(potential.history_),
+        "seconds": round(seconds, 3),
+        "processor_seconds": round(processor_seconds, 3),
+        "labels": potential.labels_,
+        "output": str(options.output),
+        **errors,
+        "spreads": spreads,
+    }
+    judged = "test" if "test" in taken else "train"
+    result["verdict"] = verdict_of(
+        errors[judged], spreads[judged], len(taken[judged]), held_back=judged == "test"
+    )
+    step = next_step(errors, result["verdict"]["over_spread"], n_members=potential.n_members)
+    result |= {} if step is None else {"next": step}
+    by_part = None if groups is None else {which: groups[some] for which, some in parts.items()}
+    if by_part is not None:
+        result["groups"] = groups_as_dict(known[judged], by_part[judged], options.group)
+    _runs.forget(options, potential, potential.trainer)
+    _runs.log_stage(options, "measure")
+    write(ctx, options, potential, taken, known, by_part, result)
+    write_predictions(options, known, parts)
+    _runs.keep_results(options, result, stopped=kept)
+    result["replaced"] = replaced
+    return result
+
+
+def groups_as_dict(part, groups, key) -> dict[str, Any]:
+    """Return the errors of groups of structures, in the form of ``--json``.
+
+    Parameters
+    ----------
+    part : Measured
+    groups : ndarray of str
+    key : str
+        The option ``--group``.
+    """
+    rows = [{"name": name, "structures": n, **errors} for name, n, errors in part.by_group(groups)]
+    return {"by": key, "errors": rows}
