@@ -56,7 +56,7 @@ def verdict_of(errors, spreads, n_structures, *, held_back) -> dict:
     }
 
 
-def next_step(errors, over_spread, *, n_members=1) -> str | None:
+def next_step(errors, over_spread, *, n_members=1, decays=False) -> str | None:
     """Return what to try, or None if the potential is good and its errors agree.
 
     Parameters
@@ -68,6 +68,8 @@ def next_step(errors, over_spread, *, n_members=1) -> str | None:
         Of the verdict.
     n_members : int, default=1
         Networks of the potential.
+    decays : bool, default=False
+        Whether it was fitted with weight decay.
 
     Examples
     --------
@@ -75,7 +77,7 @@ def next_step(errors, over_spread, *, n_members=1) -> str | None:
     >>> errors = {"train": {"force_rmse": 20.0}, "test": {"force_rmse": 200.0}}
     >>> print(next_step(errors, {"force": 0.2}, n_members=4))
     errors of forces are 10 times smaller for the structures learned from (overfitting): add
-    structures like those held back, or weight decay in Python
+    structures like those held back, or --weight-decay 0.3
     """
     if "test" not in errors:
         return (
@@ -86,12 +88,15 @@ def next_step(errors, over_spread, *, n_members=1) -> str | None:
     gaps = {kind: _gap(errors, kind) for kind in over_spread}
     widest = max(poor or gaps, key=lambda kind: gaps[kind], default=None)
     if widest is not None and gaps[widest] >= _OVERFITTED:
-        how = "several networks (--members 4), " if n_members == 1 else ""
+        tries = ["structures like those held back"]
+        tries += ["several networks (--members 4)"] if n_members == 1 else []
+        tries += [] if decays else ["--weight-decay 0.3"]
+        some = ", ".join(tries[:-1])
+        added = f"{some}, or {tries[-1]}" if some else tries[-1]
         return (
             ("" if poor else "it is good; for more accuracy: ")
             + f"errors of {_NAMES[widest]} are {gaps[widest]:.2g} times smaller for the structures "
-            f"learned from (overfitting): add structures like those held back, {how}or weight "
-            "decay in Python"
+            f"learned from (overfitting): add {added}"
         )
     if not poor:
         return None

@@ -180,7 +180,10 @@ class Training:
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Number of passes of a network over the data.")
     ] = None
-    lr: Annotated[float | None, typer.Option(help="Maximum learning rate of a network.")] = None
+    lr: Annotated[
+        float | None,
+        typer.Option(help="Maximum learning rate of a network. With --start, by default its own."),
+    ] = None
     early_stopping: Annotated[
         int | None,
         typer.Option(
@@ -296,6 +299,15 @@ class Potentials:
             "than bonded ones.",
         ),
     ] = False
+    weight_decay: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="Potentials: shrink weights at this rate, against overfitting: 0.3 for hot or "
+            "liquid cells unlike those of the fit, or where errors of training are much smaller. "
+            "Default: 0, or that of --start.",
+        ),
+    ] = None
     max_seconds: Annotated[
         float | None,
         typer.Option(

@@ -9,17 +9,24 @@ from ._potential_options import labels_of
 
 # Share of the structures for early stopping.
 _VALIDATION = 0.1
+# Parameters of a trainer that a fit does not take over from the one that it continues.
+_OF_A_FIT = (
+    "max_epochs", "max_seconds", "early_stopping", "patience", "validation_fraction", "checkpoint",
+    "callback", "device", "n_threads", "distributed", "random_state",
+)  # fmt: skip
 
 
 def potential_of(options):
     """Return the unfitted potential, or the one of ``--start`` that is to be continued."""
-    from ..atoms import EDNNPotential, PotentialTrainer
+    from ..atoms import EDNNPotential
 
     params: dict[str, Any] = {"max_epochs": options.epochs, "max_seconds": options.max_seconds}
     if options.epochs is None and options.max_seconds is None:
         params["max_seconds"] = 600.0
     if options.lr is not None:
         params["learning_rate"] = options.lr
+    if options.weight_decay is not None:
+        params["weight_decay"] = options.weight_decay
     if options.device is not None:
         from ..atoms._atomic_networks import device_of
 
@@ -40,7 +47,7 @@ def potential_of(options):
             n_members=n_members,
         )
         checkpoint = checkpoint or options.recorder.path(_runs.CHECKPOINT)
-    trainer = PotentialTrainer(**params)
+    trainer = _trainer_of(start).set_params(**params)
     settings = {
         "trainer": trainer, "max_epochs": None, "max_seconds": None, "labels": labels_of(options),
         "checkpoint": checkpoint, "random_state": options.seed,
@@ -54,6 +61,21 @@ def potential_of(options):
     name = "spectrum" if options.model == "auto" else options.model
     settings |= {"context": options.averages, "repulsion": options.repulsion}
     return EDNNPotential(name, **settings)
+
+
+def _trainer_of(start):
+    """Return a new trainer, or one with the settings of a potential that is continued.
+
+    How long is trained, where, and what is watched are not settings of the potential.
+    """
+    from sklearn.base import clone
+
+    from ..atoms import PotentialTrainer
+
+    trainer = PotentialTrainer()
+    if start is None or start.trainer is None:
+        return trainer
+    return clone(start.trainer).set_params(**{name: getattr(trainer, name) for name in _OF_A_FIT})
 
 
 def _start(options):

@@ -109,7 +109,10 @@ def run(ctx, options, read, say) -> dict[str, Any]:
     result["verdict"] = verdict_of(
         errors[judged], spreads[judged], len(taken[judged]), held_back=judged == "test"
     )
-    step = next_step(errors, result["verdict"]["over_spread"], n_members=potential.n_members)
+    step = next_step(
+        errors, result["verdict"]["over_spread"], n_members=potential.n_members,
+        decays=bool(getattr(potential.trainer, "weight_decay", None)),
+    )  # fmt: skip
     result |= {} if step is None else {"next": step}
     by_part = None if groups is None else {which: groups[some] for which, some in parts.items()}
     if by_part is not None:

@@ -14,8 +14,8 @@ POTENTIALS = ("spectrum", "symmetry-functions", "chebyshev", "deep-pot")
 _OF_IMAGES = ("spacing", "width", "plane", "adjust", "forces", "focus", "context", "boundary",
               "remainder", "baseline")  # fmt: skip
 # Options of potentials.
-_OF_ATOMS = ("cutoff", "averages", "repulsion", "max_seconds", "members", "labels", "start",
-             "clock", "group", "errors")  # fmt: skip
+_OF_ATOMS = ("cutoff", "averages", "repulsion", "weight_decay", "max_seconds", "members", "labels",
+             "start", "clock", "group", "errors")  # fmt: skip
 # Those that a fitted potential decides.
 _OF_NETWORK = ("model", "cutoff", "averages", "repulsion")
 _NEEDED = ("torch", "skorch", "vesin", "sphericart")

@@ -189,7 +189,10 @@ def _verdict(numbers, potential):
     yield _page.element("p", f"{words[0].upper()}{words[1:]}")
     names = {TRAINING: "train", HELD_BACK: "test"}
     errors = {names[which]: of_part for which, of_part in numbers["errors"].items()}
-    step = next_step(errors, verdict["over_spread"], n_members=potential.n_members)
+    step = next_step(
+        errors, verdict["over_spread"], n_members=potential.n_members,
+        decays=bool(getattr(potential.trainer, "weight_decay", None)),
+    )  # fmt: skip
     if step is not None:
         yield _page.note(f"{step[0].upper()}{step[1:]}.")
 

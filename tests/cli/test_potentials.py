@@ -143,6 +143,28 @@ def test_structures_that_were_learned_from_are_recognised(go, files):
     assert "16 of these structures were learned from: judge by structures that it" in shown
 
 
+def test_settings_of_the_training_are_passed_on_and_replaced(go, files):
+    def trainer(options, name):
+        go(f"fit train.extxyz --epochs 1 --json {options} -o {name}")
+        return load(files / name).trainer
+
+    plain = trainer("--cutoff 4", "plain.ednn")
+    assert (plain.weight_decay, plain.learning_rate) == (None, 2e-3)
+    first = trainer(
+        "--cutoff 4 --weight-decay 0.3 --lr 1e-3 --early-stopping 2 --max-seconds 50", "decay.ednn"
+    )
+    assert (first.weight_decay, first.learning_rate, first.early_stopping) == (0.3, 1e-3, True)
+    on = trainer("--start decay.ednn", "on.ednn")
+    assert (on.weight_decay, on.learning_rate) == (0.3, 1e-3)
+    assert (on.early_stopping, on.validation_fraction, on.max_seconds) == (False, 0.0, None)
+    off = trainer("--start decay.ednn --weight-decay 0 --lr 2e-3", "off.ednn")
+    assert (off.weight_decay, off.learning_rate) == (0.0, 2e-3)
+    said = go("fit train.extxyz --images --weight-decay 0.3 -o no.ednn", 1).stderr
+    assert "--weight-decay is for potentials" in said
+    said = go("fit train.extxyz --weight-decay -1 -o no.ednn", 2).output
+    assert "range x>=0" in " ".join(said.replace("│", " ").split())
+
+
 def test_near_duplicates_of_structures_held_out_are_noted(go, files):
     atoms = labelled_atoms(10)
     for each in atoms[:10]:

@@ -74,6 +74,25 @@ class OptimizerSpec:
             )
         return cls(chosen, params)
 
+    @classmethod
+    def of_trainer(cls, trainer):
+        """Return the optimizer of a `PotentialTrainer`.
+
+        Raises
+        ------
+        TileModelError
+            As `of`, and if the weight decay is given twice.
+        """
+        params = dict(trainer.optimizer_params or {})
+        if trainer.weight_decay is not None:
+            if "weight_decay" in params:
+                raise TileModelError(
+                    f"weight_decay={trainer.weight_decay} is also given in optimizer_params, as "
+                    f"{params['weight_decay']}: leave out one of them."
+                )
+            params["weight_decay"] = trainer.weight_decay
+        return cls.of(trainer.optimizer, params)
+
     def make(self, parameters, learning_rate):
         """Return an optimizer of some parameters."""
         params = dict(self.params)

@@ -93,7 +93,7 @@ class TrainingRun:
         self.network, self.average = network, copy.deepcopy(network)
         self.deltas = Deltas(trainer.energy_delta, trainer.force_delta)
         self.parameters = [p for p in network.parameters() if p.requires_grad]
-        self.optimizer = OptimizerSpec.of(trainer.optimizer, trainer.optimizer_params).make(
+        self.optimizer = OptimizerSpec.of_trainer(trainer).make(
             self.parameters, trainer.learning_rate
         )
         self.n_batches = -(-len(structures) // trainer.batch_size)

@@ -15,7 +15,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook  # noqa: E40
 
 from sk_ednn._utils.clocks import kept_clocks  # noqa: E402
 from sk_ednn.exceptions import TileModelError  # noqa: E402
-from sk_ednn.networks._atomic import AtomicNetwork  # noqa: E402
+from sk_ednn.networks._atomic import AtomicNetwork, SpectrumNetwork  # noqa: E402
 from sk_ednn.solvers import LossWeights  # noqa: E402
 from sk_ednn.solvers._potential import (  # noqa: E402
     PotentialLabels,
@@ -23,7 +23,7 @@ from sk_ednn.solvers._potential import (  # noqa: E402
     potential_errors,
 )
 from sk_ednn.structures import Structures  # noqa: E402
-from tests._potentials import NETWORKS, morse, structure  # noqa: E402
+from tests._potentials import CUTOFF, NETWORKS, morse, structure  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -454,6 +454,11 @@ def test_descriptors_are_computed_once_where_they_fit(data):
         ({"optimizer": "lbfgs"}, "LBFGS evaluates the loss of all data several times"),
         ({"optimizer": "adan"}, "optimizer must be one of muon, adam, adamw"),
         ({"optimizer_params": {"decay": 1}}, "optimizer_params of Muon must be among"),
+        ({"weight_decay": -0.1}, r"'weight_decay' .* in the range \[0.0, inf\) or None"),
+        (
+            {"weight_decay": 0.1, "optimizer_params": {"weight_decay": 0.1}},
+            "weight_decay=0.1 is also given in optimizer_params",
+        ),
         ({"validation_fraction": 1.0}, r"'validation_fraction' .* in the range \[0.0, 1.0\)"),
         ({"dtype": "float16"}, "'dtype' .* must be a str among"),
         ({"force_delta": 0.0}, r"'force_delta' .* in the range \(0.0, inf\) or None"),
@@ -474,6 +479,23 @@ def test_bad_parameters_are_named(data, change, message):
         ([0, 0, 0, 0, 1, 1, 1, None], "The group of entry 7 of groups is missing"),
     ],
 )
+@pytest.mark.parametrize("optimizer", ["muon", "adamw", "sgd"])
+def test_weights_decay_at_the_rate_that_is_named(data, optimizer):
+    train, train_labels, _, _ = split(data, 8)
+
+    def fitted(**decay):
+        # Wide layers, since Muon leaves narrow matrices to Adam, without decay.
+        settings = {"optimizer": optimizer, "max_epochs": 1, "learning_rate": 1e-3}
+        result = trainer(**settings, **decay).fit(
+            train, train_labels, lambda species: SpectrumNetwork(species, CUTOFF, hidden=(32, 32))
+        )
+        return result.potential.network.state_dict()
+
+    by_name = fitted(weight_decay=3.0)
+    assert states_equal(by_name, fitted(optimizer_params={"weight_decay": 3.0}))
+    assert not states_equal(by_name, fitted())
+
+
 def test_bad_groups_are_named(data, groups, message):
     train, train_labels, _, _ = split(data, 8)
     with pytest.raises(ValueError, match=message):
