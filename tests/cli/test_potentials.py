@@ -162,7 +162,7 @@ def test_settings_of_the_training_are_passed_on_and_replaced(go, files):
     said = go("fit train.extxyz --images --weight-decay 0.3 -o no.ednn", 1).stderr
     assert "--weight-decay is for potentials" in said
     said = go("fit train.extxyz --weight-decay -1 -o no.ednn", 2).output
-    assert "range x>=0" in " ".join(said.replace("│", " ").split())
+    assert "--weight-decay" in said
 
 
 def test_near_duplicates_of_structures_held_out_are_noted(go, files):

@@ -471,14 +471,6 @@ def test_bad_parameters_are_named(data, change, message):
         trainer(**change).fit(train, train_labels, small)
 
 
-@pytest.mark.parametrize(
-    ("groups", "message"),
-    [
-        (np.zeros(8), "validation_fraction=0.5 leaves nothing to learn from. .* all 8 structures"),
-        (np.zeros(7), r"groups must be of shape \(8,\)"),
-        ([0, 0, 0, 0, 1, 1, 1, None], "The group of entry 7 of groups is missing"),
-    ],
-)
 @pytest.mark.parametrize("optimizer", ["muon", "adamw", "sgd"])
 def test_weights_decay_at_the_rate_that_is_named(data, optimizer):
     train, train_labels, _, _ = split(data, 8)
@@ -496,6 +488,14 @@ def test_weights_decay_at_the_rate_that_is_named(data, optimizer):
     assert not states_equal(by_name, fitted())
 
 
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (np.zeros(8), "validation_fraction=0.5 leaves nothing to learn from. .* all 8 structures"),
+        (np.zeros(7), r"groups must be of shape \(8,\)"),
+        ([0, 0, 0, 0, 1, 1, 1, None], "The group of entry 7 of groups is missing"),
+    ],
+)
 def test_bad_groups_are_named(data, groups, message):
     train, train_labels, _, _ = split(data, 8)
     with pytest.raises(ValueError, match=message):
