@@ -217,3 +217,29 @@ def table_rows(path, most=200) -> tuple[list[str], list[list[str]]]:
             rows = list(islice(csv.reader(file, delimiter=separator), most + 1))
     rows = [[str(cell) for cell in row] for row in rows[: most + 1] if row]
     return (rows[0], rows[1:]) if rows else ([], [])
+
+
+def number_columns(header, rows) -> dict[str, str]:
+    """Return the columns of numbers of a table, as the commands name them, and a title for each.
+
+    A first line with a number has no names: columns are then counted from 1.
+
+    Examples
+    --------
+    >>> from sk_ednn.ui._data import number_columns
+    >>> number_columns(["sample", "energy", "work"], [["s1", "-3.5", "2"]])
+    {'energy': 'energy', 'work': 'work'}
+    >>> number_columns(["s1", "-3.5"], [["s2", "-4"]])
+    {'2': 'column 2'}
+    """
+    if any(map(_is_number, header)):
+        return {str(k + 1): f"column {k + 1}" for k, cell in enumerate(header) if _is_number(cell)}
+    first = rows[0] if rows else []
+    return {name: name for name, cell in zip(header, first, strict=False) if _is_number(cell)}
+
+
+def _is_number(cell) -> bool:
+    try:
+        return bool(np.isfinite(float(cell)))
+    except ValueError:
+        return False

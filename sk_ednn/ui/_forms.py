@@ -9,11 +9,19 @@ from typing import Any
 from ._security import plain_name
 from ._site import only_set
 
+ANGLES = ("360", "2pi")  # of VALUES
 VALUES = {
     "amounts": "Amounts: spins, counts, densities, brightness",
     "labels": "Labels: states, phases, classes",
     "360": "Angles in degrees",
     "2pi": "Angles in radians",
+}
+HARMONICS = {
+    1: "1: the angle alone, such as cos θ of magnetic moments",
+    2: "2: also twice the angle, such as cos 2θ of nematic terms",
+    3: "3: up to three times the angle",
+    4: "4: up to four times, such as cos 4θ of cubic anisotropy",
+    6: "6: up to six times, such as cos 6θ of hexagonal anisotropy",
 }
 BOUNDARIES = {
     "periodic": "periodic: what leaves on the right comes back on the left",
@@ -54,6 +62,8 @@ class Fit:
         Whether the last axis has channels.
     values : {"amounts", "labels", "360", "2pi"}
         Meaning of the values of fields.
+    harmonics : int
+        Multiples of angles that are used, up to this one.
     model : str
     unit : str
     epochs : int or None
@@ -72,12 +82,18 @@ class Fit:
     boundary: str = "periodic"
     channels_last: bool = False
     values: str = "amounts"
+    harmonics: int = 1
     model: str = "auto"
     unit: str = ""
     epochs: int | None = None
     minutes: float | None = None
     test_percent: int = 20
     seed: int = 0
+
+    @property
+    def channel_axis(self) -> int | None:
+        """Axis of the channels; labels and angles, which become channels, have none."""
+        return -1 if self.channels_last and self.values == "amounts" else None
 
     def words(self) -> list[str]:
         """Return the command as words, the first that of `sk-ednn`.
@@ -104,10 +120,11 @@ class Fit:
                 "context": self.context,
                 "boundary": None if self.boundary == "periodic" else self.boundary,
                 "categorical": self.values == "labels",
-                "angles": self.values if self.values in ("360", "2pi") else None,
+                "angles": self.values if self.values in ANGLES else None,
             }
-            if self.values == "amounts" and self.channels_last:
-                options["channel-axis"] = -1
+            if self.values in ANGLES and self.harmonics != 1:
+                options["harmonics"] = self.harmonics
+            options["channel-axis"] = self.channel_axis
         options |= {
             "unit": self.unit.strip(),
             "epochs": self.epochs,

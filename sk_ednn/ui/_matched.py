@@ -36,3 +36,30 @@ def matched_lines(folder, table, column="", amounts=False) -> list[str]:
     n, n_all = len(found.pictures), len(pictures)
     have = f"all {n} pictures have a number" if n == n_all else f"{n} of {n_all} pictures have one"
     return [f"Learned as {kind}: {ranges}; {have}", *found.notes]
+
+
+def columns_beside_names(folder, table) -> list[str]:
+    """Return the columns of a table that may be learned: all but the names of the pictures.
+
+    Parameters
+    ----------
+    folder : Path or None
+        The pictures; all columns are returned where they are unknown, or not those of the table.
+    table : Path
+
+    Raises
+    ------
+    ValueError
+        If the table cannot be read.
+    """
+    from ..images import read_pictures
+    from ..images._tables import TableError, column_of_names, read_table
+
+    header, rows = read_table(str(table), table.name)
+    try:
+        pictures = [] if folder is None else read_pictures(str(folder))
+        names = column_of_names(pictures, rows, header, table.name) if pictures else None
+    except TableError:  # told with what a fit will learn
+        names = None
+    # The command separates names by commas.
+    return [name for j, name in enumerate(header) if j != names and "," not in name]

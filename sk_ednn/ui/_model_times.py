@@ -37,6 +37,7 @@ _DENSE_EPOCHS, _PERCEPTRON_EPOCHS = 100, 200
 _BATCH, _BATCH_OF_PERCEPTRON = 32, 200
 # The same bounds as those of the choice among models.
 _FEW_TILES, _MAX_PRODUCTS, _MAX_RIDGE = 20_000, 4e9, 1e11
+_COMPARED = 0.8  # time of the cross-validation of a model over that of its fit with a report
 _TRAINED = 0.8
 _PENALTIES = 75  # fits in the cross-validation of a ridge
 # Times of similar fits differ by this factor, by the second where stages or epochs are unknown, and
@@ -258,12 +259,14 @@ def _work_of_choice(load) -> Time | None:
     seconds = [work.likely - _START for work in works if work is not None]
     if len(seconds) == 1:
         return _exactly(seconds[0]) + _START
-    # Three folds, each with two thirds of the systems and without a report.
-    compared = sum(
-        (0.8 if name == "kernel" else 2.0) * s for name, s in zip(names, seconds, strict=True)
-    )
-    return Time(*(compared + s for s in (min(seconds), sorted(seconds)[len(seconds) // 2],
-                                         max(seconds)))) + _START  # fmt: skip
+    # Cross-validation has no report, and sums the features of polynomials once. If the quadratic
+    # one is exact, no other is compared.
+    compared = [_COMPARED * s for s in seconds]
+    least = seconds[names.index("quadratic")] if "quadratic" in names else min(seconds)
+    middle = sorted(seconds)[len(seconds) // 2]
+    return Time(
+        (1 + _COMPARED) * least, sum(compared) + middle, sum(compared) + max(seconds)
+    ) + _START  # fmt: skip
 
 
 def _ratio_of(run) -> float | None:

@@ -72,8 +72,9 @@ class Fields(Systems):
         """Return the tiling of a form."""
         from ..tiling import GridTiling
 
-        axis = -1 if fit.channels_last else None
-        return GridTiling(fit.focus, fit.context, boundary=fit.boundary, channel_axis=axis)
+        return GridTiling(
+            fit.focus, fit.context, boundary=fit.boundary, channel_axis=fit.channel_axis
+        )
 
     def check(self, fit) -> None:
         """Raise if the fields cannot be cut into these tiles."""

@@ -106,6 +106,51 @@ def test_fields_without_totals_ask_for_a_table_and_errors_have_its_unit(visit, p
     assert page.inner_text(".facts").count(" J\n") == 1
 
 
+def pick(page, menu, option):
+    """Choose an option of a menu."""
+    page.click(f".q-select:has-text('{menu}')")
+    page.click(f".q-menu .q-item:has-text('{option}')")
+
+
+def test_harmonics_are_offered_where_values_are_angles(visit):
+    one = visit()
+    page = one.page
+    page.click("button:has-text('spins.npz')")
+    page.wait_for_selector("button:has-text('Start the fit'):enabled")
+    assert page.is_hidden(".q-select:has-text('Harmonics of the angles')")
+    pick(page, "Meaning of the values", "Angles in degrees")
+    page.wait_for_selector(".q-select:has-text('Harmonics of the angles'):visible")
+    pick(page, "Harmonics of the angles", "also twice the angle")
+    page.wait_for_function(
+        "document.querySelector('code').innerText.includes('--angles 360 --harmonics 2')"
+    )
+    assert page.is_hidden("text=The last axis has channels, not sites")
+    one.shoot("angles")
+    pick(page, "Meaning of the values", "Amounts")
+    page.wait_for_selector(".q-select:has-text('Harmonics of the angles')", state="hidden")
+    page.wait_for_function("!document.querySelector('code').innerText.includes('harmonics')")
+
+
+def test_columns_of_a_table_are_a_menu(visit, place, tmp_path):
+    one = visit()
+    page = one.page
+    one.open("/count")
+    pictures = sorted((place / "data" / "cells").glob("*.png"))
+    rows = [f"{path.name},{k + 3},{k / 2}" for k, path in enumerate(pictures)]
+    (tmp_path / "two.csv").write_text("file,live,dead\n" + "\n".join(rows) + "\n")
+    one.choose([*pictures, tmp_path / "two.csv"])
+    page.wait_for_selector("text='live', 'dead' could all be the totals")
+    page.wait_for_selector("text=Choose the columns of the numbers above.")
+    page.click(".q-select:has-text('Columns of the numbers')")
+    page.wait_for_selector(".q-menu .q-item:has-text('dead')")
+    assert page.locator(".q-menu .q-item").all_inner_texts() == ["live", "dead"]
+    page.click(".q-menu .q-item:has-text('dead')")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("text=/^Learned as amounts: “dead” .* all 14 pictures have a number/")
+    page.wait_for_function("document.querySelector('code')?.innerText.includes('--column dead')")
+    one.shoot("count columns")
+
+
 def test_cells_are_counted(visit, place):
     one = visit()
     page = one.page

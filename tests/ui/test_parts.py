@@ -13,8 +13,8 @@ from sk_ednn import runs
 from sk_ednn.ui._charts import curves, points, scatter, thinned
 from sk_ednn.ui._cluster import checked, read
 from sk_ednn.ui._data import Array, arrays_in, kind_of, listing, table_rows, usual
-from sk_ednn.ui._forms import Count, Fit, Search
-from sk_ednn.ui._matched import matched_lines
+from sk_ednn.ui._forms import ANGLES, HARMONICS, VALUES, Count, Fit, Search
+from sk_ednn.ui._matched import columns_beside_names, matched_lines
 from sk_ednn.ui._model_files import model_files
 from sk_ednn.ui._preview import Fields
 from sk_ednn.ui._run_table import RunRows, View
@@ -73,6 +73,17 @@ def test_fit_says_the_command_that_does_the_same():
     assert words[words.index("--focus") + 1] == "2" and words[words.index("--unit") + 1] == "eV"
     assert "--boundary" not in words and "--seed" not in words
     assert "'my spins.npz::X'" in shown_command(words)
+
+
+@pytest.mark.parametrize("values", VALUES)
+@pytest.mark.parametrize("harmonics", HARMONICS)
+def test_harmonics_are_those_of_angles(values, harmonics):
+    fit = Fit(fields="a.npz", fields_name="X", targets_name="y", values=values, harmonics=harmonics)
+    words = fit.words()
+    assert ("--angles" in words) == (values in ANGLES)
+    assert ("--harmonics" in words) == (values in ANGLES and harmonics > 1)
+    if "--harmonics" in words:
+        assert words[words.index("--harmonics") + 1] == str(harmonics)
 
 
 def test_fit_of_structures_leaves_out_tiles():
@@ -352,6 +363,23 @@ def test_the_column_and_the_pictures_of_a_fit_are_told_before_it(tmp_path):
     table.write_text("Picture;Cells;Area\n" + "".join(rows), encoding="utf-8")
     (line,) = matched_lines(tmp_path, table, "Area", amounts=True)
     assert line == "Learned as amounts: “Area” (0.5 to 3.5); all 4 pictures have a number"
+
+
+def test_the_columns_of_a_table_are_offered_but_that_of_the_names(tmp_path):
+    for name in ("PIL", "tifffile"):
+        pytest.importorskip(name)
+    from PIL import Image
+
+    Image.fromarray(np.zeros((20, 20), np.uint8)).save(tmp_path / "p0.png")
+    table = tmp_path / "t.csv"
+    table.write_text("Cells;Picture;Area\n7;p0.png;3,5\n", encoding="utf-8")
+    assert columns_beside_names(tmp_path, table) == ["Cells", "Area"]
+    assert columns_beside_names(None, table) == ["Cells", "Picture", "Area"]
+    table.write_text("7;p0.png;3,5\n", encoding="utf-8")  # columns without names have numbers
+    columns = columns_beside_names(tmp_path, table)
+    assert columns == ["column 1", "column 3"]
+    (line,) = matched_lines(tmp_path, table, columns[1], amounts=True)
+    assert line.startswith("Learned as amounts: “column 3” (3.5 to 3.5)")
 
 
 def some_rows(n=60):

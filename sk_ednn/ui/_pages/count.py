@@ -11,7 +11,7 @@ from .._choose import Browser, choose_model, uploader
 from .._data import kind_of, table_rows
 from .._forms import Count
 from .._frame import PATIENCE, aside, complain, frame, panel, picture, table, text
-from .._matched import matched_lines
+from .._matched import columns_beside_names, matched_lines
 from .._model_files import model_files
 from .._pictures import thumbnail_png
 from .._starter import Starter
@@ -68,6 +68,19 @@ class _Learn:
                         label="Folders with pictures, and tables",
                     )  # fmt: skip
                 self.have = ui.element("div").classes("stack").props("role=status")
+                self.columns = (
+                    ui.select(
+                        [],
+                        multiple=True,
+                        label="Columns of the numbers",
+                        on_change=self.take_columns,
+                    )
+                    .props("outlined dense options-dense use-chips clearable")
+                    .classes("w-full")
+                    .style("margin:.5rem 0")
+                )
+                self.columns.tooltip("None: the only column of numbers, or the one called count")
+                self.columns.set_visibility(False)
                 self.matched = ui.element("div").classes("stack").props("role=status")
             with panel("What was found"):
                 self.nothing = text("p", "Choose pictures, and some are shown here.", "muted")
@@ -103,13 +116,11 @@ class _Learn:
                     "Minutes of training", value=self.form.minutes, min=0.1,
                     on_change=self.set("minutes"),
                 ).props("outlined dense")  # fmt: skip
-                for name, label, hint in (
-                    ("column", "Column of the numbers", "Where the table has several."),
-                    ("series", "Pictures of one series", "How many follow each other, such as "
-                     "those of one dish. They are held back together."),
-                ):  # fmt: skip
-                    field = ui.input(label, on_change=self.set(name)).props("outlined dense")
-                    field.tooltip(hint)
+                field = ui.input("Pictures of one series", on_change=self.set("series"))
+                field.props("outlined dense").tooltip(
+                    "How many follow each other, such as those of one dish. They are held back "
+                    "together."
+                )
             ui.checkbox("The numbers are areas or other amounts, no counts",
                         on_change=self.set("amounts"))  # fmt: skip
             ui.checkbox("Pictures may not be turned or flipped", on_change=self.set("upright"))
@@ -121,7 +132,7 @@ class _Learn:
         async def changed(event):
             setattr(self.form, name, default if event.value is None else event.value)
             self.changed()
-            if name in ("column", "amounts"):
+            if name == "amounts":
                 await self.tell()
 
         return changed
@@ -156,6 +167,7 @@ class _Learn:
         self.view.clear()
         self.table.clear()
         self.have.clear()
+        await self.offer_columns()
         folder, totals = self.form.pictures, self.form.totals
         try:
             pictures = [] if folder is None else pictures_in(folder)
@@ -177,6 +189,25 @@ class _Learn:
             complain(error)
         await self.tell()
 
+    async def offer_columns(self):
+        """Offer the columns of the table, if there are several beside the names."""
+        names = []
+        if self.form.totals is not None:
+            try:
+                names = await aside(columns_beside_names, self.form.pictures, self.form.totals)
+            except Exception:  # what is wrong with a table is told with the first rows
+                names = []
+        kept = [name for name in self.columns.value or () if name in names]
+        self.columns.set_options(names, value=kept)
+        self.form.column = ",".join(kept)
+        self.columns.set_visibility(len(names) > 1)
+
+    async def take_columns(self, event):
+        """Use the columns that were chosen."""
+        self.form.column = ",".join(event.value or ())
+        self.changed()
+        await self.tell()
+
     async def tell(self):
         """Say which column is learned, and how many pictures have a number."""
         form = self.form
@@ -188,7 +219,8 @@ class _Learn:
             lines = await aside(matched_lines, *wanted)
         except Exception as error:  # what a fit would say
             lines, look = [str(error).partition("\n")[0]], "small warn"
-            lines.append("The column is named under More settings.")
+            if self.columns.visible and not form.column:
+                lines.append("Choose the columns of the numbers above.")
         if wanted != (form.pictures, form.totals, form.column, form.amounts):
             return  # a later call reports a later change
         if self.matched.is_deleted:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 from fastapi import Request
 from nicegui import ui
 
@@ -14,10 +13,11 @@ from .._data import (
     Array,
     arrays_in,
     kind_of,
+    number_columns,
     table_rows,
     usual,
 )
-from .._forms import BOUNDARIES, VALUES, Fit
+from .._forms import ANGLES, BOUNDARIES, HARMONICS, VALUES, Fit
 from .._frame import (
     PATIENCE,
     aside,
@@ -287,25 +287,21 @@ class _Start:
         """Add the columns or arrays of a file to the choice, and take the only one or the usual."""
         try:
             if kind_of(path) == "table":
-                header, rows = await aside(table_rows, path, 3)
-                numeric = [name for name, cell in zip(header, rows[0], strict=False)
-                           if _is_number(cell)] if rows else []  # fmt: skip
-                names = numeric or [""]
+                names = number_columns(*await aside(table_rows, path, 3)) or {"": ""}
             else:
-                names = [a.name for a in await aside(arrays_in, path)
-                         if len(a.shape) in (1, 2)]  # fmt: skip
+                names = {a.name: a.name for a in await aside(arrays_in, path)
+                         if len(a.shape) in (1, 2)}  # fmt: skip
         except Exception as error:
             complain(error)
             return
         if not names:
             complain(f"There are no totals in {path.name}.")
             return
-        for name in names:
-            words = f"{path.name}: {name}" if name else path.name
-            self.options[(path, name)] = words
+        for name, title in names.items():
+            self.options[(path, name)] = f"{path.name}: {title}" if name else path.name
         likely = [name for name in TARGET_NAMES if name in names]
         if len(names) == 1 or likely:
-            chosen = (path, (likely or names)[0])
+            chosen = (path, next(iter(likely or names)))
         else:
             chosen = None
             ui.notify(f"{path.name} has several columns of numbers: choose one under Totals.")
@@ -335,23 +331,29 @@ class _Start:
                 )  # fmt: skip
                 slider.props["aria-label"] = words
                 shown.set_text(f"{words}: {getattr(self.fit, name)}")
-        ui.select(
-            BOUNDARIES, value=self.fit.boundary, label="At the edge of a field",
-            on_change=self.set("boundary"),
-        ).props("outlined dense options-dense").classes("w-full")  # fmt: skip
-        ui.select(
-            VALUES, value=self.fit.values, label="Meaning of the values",
-            on_change=self.set("values"),
-        ).props("outlined dense options-dense").classes("w-full")  # fmt: skip
+        menus = {}
+        for name, options, words in (
+            ("boundary", BOUNDARIES, "At the edge of a field"),
+            ("values", VALUES, "Meaning of the values"),
+            ("harmonics", HARMONICS, "Harmonics of the angles"),
+        ):
+            menus[name] = (
+                ui.select(
+                    options, value=getattr(self.fit, name), label=words, on_change=self.set(name)
+                )
+                .props("outlined dense options-dense")
+                .classes("w-full")
+                .style("margin-top:.5rem")
+            )
+        self.harmonics = menus["harmonics"]
         if self.data.hint:
             words = f"{self.data.hint}. If they are not amounts, choose their meaning above."
             text("p", words, "small muted")
-        if self.data.n_axes > 1:
-            ui.checkbox(
-                "The last axis has channels, not sites",
-                value=self.fit.channels_last,
-                on_change=self.set("channels_last"),
-            )
+        self.channels = ui.checkbox(
+            "The last axis has channels, not sites",
+            value=self.fit.channels_last,
+            on_change=self.set("channels_last"),
+        )
 
     def slid(self, name, shown, words):
         """Return a handler that stores the value of a slider."""
@@ -454,6 +456,10 @@ class _Start:
         self.draw_cards()
         self.starter.update()
         if not self.fit.structures:
+            # Labels and angles become channels themselves.
+            amounts = self.fit.values == "amounts"
+            self.channels.set_visibility(amounts and self.data.n_axes > 1)
+            self.harmonics.set_visibility(self.fit.values in ANGLES)
             self.draw_tiles_later()
 
     def words(self):
@@ -483,10 +489,3 @@ class _Start:
             if png is not None:
                 picture(png, "Focus and context over a sample")
             text("p", words, "small muted" if png is not None else "small warn")
-
-
-def _is_number(cell) -> bool:
-    try:
-        return bool(np.isfinite(float(cell)))
-    except ValueError:
-        return False
