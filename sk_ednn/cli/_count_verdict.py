@@ -85,10 +85,10 @@ def verdict_of_model(about, model) -> dict:
         With ``held_back`` and ``words``.
     """
     verdict = (about or {}).get("verdict")
-    words = verdict.get("words") if isinstance(verdict, dict) else None
     # Files may come from others: escape sequences are not for a terminal.
-    if isinstance(words, str) and words.isprintable():
-        return verdict
+    if isinstance(verdict, dict) and isinstance(words := verdict.get("words"), str):
+        if words.isprintable():
+            return verdict
     n = len(model.interval_.errors)
     if not n:
         return verdict_of({}, 0)
