@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from ..exceptions import TilingError
+from ..fields._axis_labels import axis_labels, keep_labels, require_labels_like
 from ..fields._fields import check_fields, check_ndim
 from ..fields._in_memory import as_array
 from ._base import require_axes
@@ -64,7 +65,7 @@ class AbstractWholeFieldEncoder(TransformerMixin, BaseEstimator, ABC):
         -------
         self
         """
-        fields = check_fields(X, caller=self)
+        labels, fields = axis_labels(X), check_fields(X, caller=self)
         if self.channel_axis is not None and not -fields.ndim <= self.channel_axis < fields.ndim:
             raise TilingError(
                 f"channel_axis={self.channel_axis} is not an axis of fields of {fields.ndim} "
@@ -73,6 +74,7 @@ class AbstractWholeFieldEncoder(TransformerMixin, BaseEstimator, ABC):
         self._check(fields)
         self.n_channels_ = self._n_channels(fields)
         self._ndim = fields.ndim
+        keep_labels(self, labels)
         return self
 
     def transform(self, X):
@@ -90,6 +92,7 @@ class AbstractWholeFieldEncoder(TransformerMixin, BaseEstimator, ABC):
             without the sample axis. The channels of X come first.
         """
         check_is_fitted(self)
+        require_labels_like(self, X)
         fields = check_fields(X, caller=self)
         check_ndim(fields, self._ndim)
         n_channels = self._n_channels(fields)

@@ -9,6 +9,7 @@ import numpy as np
 
 from .._utils.masks import require_unmasked
 from ..exceptions import TilingError
+from ..fields._axis_labels import warn_of_order
 from ..fields._in_memory import in_memory
 from ._data_warnings import warn_of_channels, warn_of_marks, warn_of_wide_context
 from ._targets import check_length, check_targets
@@ -57,6 +58,7 @@ def admit(estimator, terms, X, y, sample_weight, groups, gradient) -> Admitted:
             if estimator.tiling is not None or isinstance(estimator.tile_model, list):
                 # Who has set no context, as for fields of one site, has nothing to change.
                 warn_of_wide_context(term.tiling, systems)
+    warn_of_order(X, y=y, sample_weight=sample_weight, groups=groups)
     y = in_memory(y, "y")
     y_ndim = np.asarray(y).ndim
     y, sample_weight, groups = check_targets(estimator, systems, y, sample_weight, groups)

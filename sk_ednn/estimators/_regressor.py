@@ -16,6 +16,7 @@ from .._utils.steps import as_arrays
 from .._utils.stored import stored
 from ..evaluation import AbstractEvaluation, AutoEvaluation
 from ..exceptions import TileModelError, TilingError
+from ..fields._axis_labels import axis_labels, keep_labels, require_labels_like
 from ..solvers import AbstractSolver, AutoSolver, LossWeights, SumProblem, Term
 from ..tile_models._baseline import baseline_totals, fit_baselines
 from ..tiling import AbstractTiling
@@ -99,6 +100,9 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
         nearest neighbours in Å.
     n_features_in_ : int
         Width of `X`, if it was 2-D in `fit`. Fields of more dimensions may change their size.
+    axis_labels_ : list
+        Only after a fit to arrays of xarray: name, direction of the coordinates and names of the
+        entries of each axis. `predict` rejects arrays with the same axes in another order.
 
     Notes
     -----
@@ -212,13 +216,16 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
         self._validate_params()
         if self.memory is not None:
             fit_params = {"sample_weight": sample_weight, "groups": groups, "gradient": gradient}
+            labels = axis_labels(X)
             vars(self).update(fit_cached(self, X, y, fit_params))
+            keep_labels(self, labels)
             # n_jobs and verbose are those of this call, not of the cached fit.
             self.evaluation_ = self._filled(self.evaluation or AutoEvaluation(), None)
             return self
         random_state = check_random_state(self.random_state)
         evaluation = self._filled(self.evaluation or AutoEvaluation(), random_state)
         solver, terms = self._parts(random_state)
+        labels = axis_labels(X)
         admitted = admit(self, terms, X, y, sample_weight, groups, gradient)
         if gradient is not None and not solver.learns_gradients:
             raise TileModelError(
@@ -230,6 +237,7 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
             tile_models = fit_reweighted(solver, problem, evaluation)
         # Nothing above changes the estimator, so a failed fit leaves it as it was.
         self._store(solver, evaluation, problem, tile_models, admitted, X)
+        keep_labels(self, labels)
         return self
 
     def _parts(self, random_state):
@@ -424,7 +432,8 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
     def check_systems(self, X):
         """Check data as `predict` does, and return a batch of systems.
 
-        Methods that take `X` accept the batch in its place, and do not check its numbers again.
+        Methods that take `X` accept the batch in its place, and do not check its numbers again. The
+        batch may share the memory of `X`: do not change `X` while it is in use.
 
         Parameters
         ----------
@@ -450,6 +459,7 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
         3
         """
         check_is_fitted(self)
+        require_labels_like(self, X)
         terms, systems = self.fitted_terms(), X
         for _, tiling in terms:
             try:

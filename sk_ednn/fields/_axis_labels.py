@@ -1,0 +1,199 @@
+"""Labels of the axes of fields: models compare those of later fields with those of the fit.
+
+numpy has no names of axes, so a transposed array of xarray, or one whose coordinates run the other
+way, is another field without a word.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .._utils.optional import is_from
+from .._utils.stacklevel import outside_package
+from ..exceptions import DataWarning, TilingError
+
+# Channels have names, sites have coordinates. More names than this are of no channels.
+_MAX_NAMES = 1000
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """An axis with a name.
+
+    Attributes
+    ----------
+    name : str
+    direction : int
+        1 if the coordinates increase, -1 if they decrease, 0 if neither is known.
+    names : tuple of str
+        Coordinates that are texts, such as names of channels.
+    """
+
+    name: str
+    direction: int = 0
+    names: tuple[str, ...] = ()
+
+
+def axis_labels(X) -> list | None:
+    """Return what labelled fields say about their axes, in a form that model files contain.
+
+    Parameters
+    ----------
+    X : object
+        As users pass fields.
+
+    Returns
+    -------
+    list of [name, direction, names] or None
+        One for each axis: of the samples and of the fields of an array, of the fields of a list.
+        None for anything but xarray's arrays.
+
+    Raises
+    ------
+    TilingError
+        If the fields of a list contradict each other.
+    """
+    first = _axes_of(X)
+    if first is not None:
+        return _plain(first)
+    if not isinstance(X, (list, tuple)):
+        return None
+    labelled = [(k, axes) for k, axes in enumerate(map(_axes_of, X)) if axes is not None]
+    if not labelled:
+        return None
+    start, axes = labelled[0]
+    for k, other in labelled[1:]:
+        difference = _difference(axes, other)
+        if difference is not None:
+            raise TilingError(f"{difference[0]} in X[{start}], but {difference[1]} in X[{k}]. "
+                              f"{difference[2]}")  # fmt: skip
+    return _plain(axes)
+
+
+def keep_labels(estimator, labels) -> None:
+    """Set or remove the attribute ``axis_labels_`` of an estimator that was fitted."""
+    if labels is None:
+        vars(estimator).pop("axis_labels_", None)
+    else:
+        estimator.axis_labels_ = labels
+
+
+def require_labels_like(estimator, X) -> None:
+    """Raise if the axes of fields are those of the fit in another order or direction.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+        With ``axis_labels_`` if it was fitted to labelled fields.
+    X : object
+        As users pass fields.
+
+    Raises
+    ------
+    TilingError
+    """
+    fitted = getattr(estimator, "axis_labels_", None)
+    given = None if fitted is None else axis_labels(X)
+    if given is None:
+        return
+    before = [_Axis(name, direction, tuple(names)) for name, direction, names in fitted]
+    now = [_Axis(name, direction, tuple(names)) for name, direction, names in given]
+    # Arrays have an axis of samples, the fields of a list have none.
+    if abs(len(before) - len(now)) == 1:
+        shared = min(len(before), len(now))
+        before, now = before[-shared:], now[-shared:]
+    difference = _difference(before, now)
+    if difference is not None:
+        raise TilingError(
+            f"{difference[0]} in the fields of the fit, but {difference[1]} in X. {difference[2]}"
+        )
+
+
+def warn_of_order(X, **others) -> None:
+    """Warn of totals, weights or groups whose labels are those of the samples in another order.
+
+    They are matched by position, as in scikit-learn.
+
+    Parameters
+    ----------
+    X : object
+        As users pass fields.
+    **others : object
+        By name.
+    """
+    for name, values in others.items():
+        samples, own = _sample_labels(X, values)
+        if samples is None or own is None or len(samples) != len(own):
+            continue
+        if samples.equals(own) or not samples.is_unique or not own.is_unique:
+            continue
+        if own.isin(samples).all():
+            warnings.warn(
+                f"{name} has the labels of X in another order, but samples are matched by their "
+                f"position. If the labels are right, sort {name} as X: {name} = "
+                f"{name}.reindex(...) of pandas or xarray; if not, pass {name}.to_numpy().",
+                DataWarning,
+                stacklevel=outside_package(),
+            )
+
+
+def _sample_labels(X, values) -> tuple[Any, Any]:
+    """Return the labels of samples of two objects, None where they have none to compare."""
+    if is_from(X, "pandas") and is_from(values, "pandas"):
+        return getattr(X, "index", None), getattr(values, "index", None)
+    if is_from(X, "xarray") and is_from(values, "xarray") and X.dims and values.dims:
+        name = X.dims[0]
+        if values.dims[0] == name:
+            return getattr(X, "indexes", {}).get(name), getattr(values, "indexes", {}).get(name)
+    return None, None
+
+
+def _plain(axes) -> list:
+    return [[axis.name, axis.direction, list(axis.names)] for axis in axes]
+
+
+def _axes_of(x) -> list[_Axis] | None:
+    if not is_from(x, "xarray") or not hasattr(x, "dims"):
+        return None
+    indexes = getattr(x, "indexes", {})  # a Variable has none
+    return [_axis(str(name), indexes.get(name)) for name in x.dims]
+
+
+def _axis(name, index) -> _Axis:
+    if index is None or len(index) < 2 or not hasattr(index, "is_monotonic_increasing"):
+        return _Axis(name)
+    if len(index) <= _MAX_NAMES and all(isinstance(label, str) for label in index):
+        return _Axis(name, names=tuple(map(str, index)))
+    if getattr(index.dtype, "kind", "O") not in "iufmM" or not index.is_unique:
+        return _Axis(name)
+    return _Axis(name, int(index.is_monotonic_increasing) - int(index.is_monotonic_decreasing))
+
+
+def _difference(before: Sequence[_Axis], now: Sequence[_Axis]) -> tuple[str, str, str] | None:
+    """Return how axes differ: what they were, what they are, and the remedy."""
+    names, others = [axis.name for axis in before], [axis.name for axis in now]
+    if names != others:
+        if sorted(names) != sorted(others):
+            return None  # other names may mean the same
+        order = ", ".join(map(repr, names))
+        return (
+            f"The axes are {', '.join(names)}", ", ".join(others), f"Use X.transpose({order})."
+        )  # fmt: skip
+    for axis, other in zip(before, now, strict=True):
+        if axis.direction * other.direction == -1:
+            ways = {1: "increase", -1: "decrease"}
+            return (
+                f"The coordinates along {axis.name} {ways[axis.direction]}",
+                f"they {ways[other.direction]}",
+                f"Use X.sortby({axis.name!r}, ascending={axis.direction == 1}).",
+            )
+        if axis.names != other.names and sorted(axis.names) == sorted(other.names):
+            return (
+                f"The entries along {axis.name} are {', '.join(axis.names)}",
+                ", ".join(other.names),
+                f"Use X.sel({axis.name}={list(axis.names)}).",
+            )
+    return None
