@@ -47,6 +47,8 @@ NO_NUMBERS = {
     "duration": lambda: np.timedelta64(3, "s"),
     "timestamp": lambda: pytest.importorskip("pandas").Timestamp("2020-01-01"),
     "NA": lambda: pytest.importorskip("pandas").NA,
+    "text": lambda: "1",
+    "bytes": lambda: b"1",
 }
 
 
@@ -62,6 +64,17 @@ def test_objects_that_are_no_numbers_are_named_with_their_place(name, as_list, w
     with pytest.raises(ValueError, match=rf"{where} .*{words}.* at \[1") as caught:
         EDNNRegressor(Ridge(), TILING).fit(**given)
     assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("where", ["X", "y", "sample_weight"])
+@pytest.mark.parametrize("number", [2**53 + 1, -(2**70) - 1, 10**400], ids=["53", "70", "1329"])
+def test_integers_of_python_that_are_no_doubles_are_named_with_their_place(number, where):
+    given = {"X": X, "y": Y, "sample_weight": np.ones(12)}
+    given[where] = given[where].astype(object)
+    given[where][(1,) * given[where].ndim] = abs(number) if where == "sample_weight" else number
+    bits = abs(number).bit_length()
+    with pytest.raises(ValueError, match=rf"{where} contains an integer of {bits} bits at \[1"):
+        EDNNRegressor(Ridge(), TILING).fit(**given)
 
 
 @pytest.mark.parametrize("bad", BAD)

@@ -28,7 +28,9 @@ from ._views import OneField
 # Python step per field, which no longer matters where one field contains this many bytes.
 _STACKED_BYTES = 1 << 20
 # numpy converts some of these without a word; of others, its error names no place.
-_NO_NUMBERS = (complex, np.complexfloating, np.datetime64, np.timedelta64, date, timedelta)
+_NO_NUMBERS = (
+    complex, np.complexfloating, np.datetime64, np.timedelta64, date, timedelta, str, bytes,
+)  # fmt: skip
 # Of an object in a message.
 _SHOWN_CHARACTERS = 60
 # All integers up to this are doubles.
@@ -256,11 +258,14 @@ def require_numbers(values, name) -> None:
 
 
 def _require_number_objects(values, name) -> None:
-    """Reject dates, complex numbers and pandas.NA among objects, with their place."""
+    """Reject dates, texts, complex numbers, pandas.NA and integers that are no doubles."""
+    given = values
     try:
         values = np.asarray(values)
     except ValueError:  # of unequal lengths, which is reported elsewhere
         return
+    if values.dtype.kind in "US":  # numpy makes texts of all entries of a list that has one
+        values = np.asarray(given, dtype=object)
     if values.dtype.kind in "mMc":
         kinds = {values.dtype.type}
     elif values.dtype.kind == "O":
@@ -269,6 +274,8 @@ def _require_number_objects(values, name) -> None:
         return
     wrong = {kind for kind in kinds if issubclass(kind, _NO_NUMBERS) or kind.__name__ == "NAType"}
     if not wrong:
+        if any(issubclass(kind, int) for kind in kinds):
+            _require_double_objects(values, name)
         return
     # numpy makes all entries of a list complex that has one.
     found = (
@@ -290,6 +297,25 @@ def _require_number_objects(values, name) -> None:
         f"{unsupported}{name} must be real numbers, but {where} is {shown}, "
         f"{with_article(type(value).__name__)}."
     )
+
+
+def _require_double_objects(values, name) -> None:
+    """Reject integers of Python that double precision rounds, or cannot contain."""
+    for k, value in enumerate(values.flat):
+        if isinstance(value, int) and abs(value) > _LARGEST_INTEGER and not _is_double(value):
+            place = [int(i) for i in np.unravel_index(k, values.shape)]
+            raise ValueError(
+                f"Input {name} contains an integer of {value.bit_length()} bits at {place}, which "
+                "double precision rounds or cannot contain. Subtract a constant, or divide by a "
+                "power of two."
+            )
+
+
+def _is_double(value) -> bool:
+    try:
+        return int(float(value)) == value
+    except OverflowError:
+        return False
 
 
 def _require_real(X) -> None:
