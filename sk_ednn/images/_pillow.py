@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import warnings
 
@@ -42,7 +43,7 @@ def open_plain(path: str, name: str) -> Picture:
     """
     with needing(f"Reading {name}", extra="images"):
         from PIL import Image, UnidentifiedImageError
-    _require_8_bits(path, name)
+    _require_exact(path, name)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -190,14 +191,66 @@ def _require_visible(values, image, name) -> None:
         )
 
 
-def _require_8_bits(path, name) -> None:
-    """Raise for colours of 16 bits in PNG, of which Pillow silently returns the upper 8."""
+def _require_exact(path, name) -> None:
+    """Raise for numbers that Pillow silently narrows to 8 bits, or stretches to the full range."""
     with open(path, "rb") as file:
-        head = file.read(26)
-    if head[:8] == b"\x89PNG\r\n\x1a\n" and len(head) == 26:
+        head = file.read(_HEAD)
+    depth = next(filter(None, (find(head) for find in _DEPTHS)), None)
+    if depth is not None:
+        raise PictureError(f"{name}: {depth}. Save it as TIFF.")
+
+
+def _depth_of_png(head) -> str | None:
+    if head[:8] == b"\x89PNG\r\n\x1a\n" and len(head) >= 26:
         bits, kind = struct.unpack(">BB", head[24:26])
         if bits == 16 and kind in (2, 4, 6):
-            raise PictureError(
-                f"{name}: a PNG with colours of 16 bits, of which only 8 would be read. Save it as "
-                "TIFF."
-            )
+            return "a PNG with colours of 16 bits, of which only 8 would be read"
+    return None
+
+
+def _depth_of_pnm(head) -> str | None:
+    found = re.match(rb"P([2356])(?:\s+(?:#[^\n\r]*[\n\r]\s*)*(\d+)){3}\s", head)
+    if found is None:
+        return None
+    white, in_colour = int(found[2]), found[1] in b"36"
+    if white == 255 or (white == 65535 and not in_colour):
+        return None
+    if in_colour and white > 255:
+        return f"its white is {white}, and only 8 bits of each colour would be read"
+    return f"its white is {white}, and its numbers would be stretched to {_full(white)}"
+
+
+def _full(white) -> int:
+    return 255 if white <= 255 else 65535
+
+
+def _depth_of_jpeg2000(head) -> str | None:
+    if head[:4] != _CODESTREAM and head[4:8] != b"jP  ":
+        return None
+    start = head.find(_CODESTREAM)
+    if start < 0 or len(head) < start + 43:
+        return None
+    (n_components,) = struct.unpack(">H", head[start + 40 : start + 42])
+    bits = {1 + (size & 0x7F) for size in head[start + 42 : start + 42 + 3 * n_components : 3]}
+    if bits == {8} or (bits == {16} and n_components == 1):
+        return None
+    return f"a JPEG 2000 of {max(bits)} bits, which would be read as others"
+
+
+def _depth_of_avif(head) -> str | None:
+    start = head.find(b"av1C")
+    if head[4:8] == b"ftyp" and 0 <= start < len(head) - 6 and head[start + 6] & 0x40:
+        return "an AVIF of more than 8 bits, of which only 8 would be read"
+    return None
+
+
+def _depth_of_sgi(head) -> str | None:
+    if head[:2] == b"\x01\xda" and head[3:4] == b"\2":
+        return "an SGI picture of 16 bits, of which only 8 would be read"
+    return None
+
+
+_CODESTREAM = b"\xff\x4f\xff\x51"  # of JPEG 2000: its beginning, and that of its sizes
+# Bytes with the headers; boxes of profiles may precede the codestream.
+_HEAD = 1 << 16
+_DEPTHS = (_depth_of_png, _depth_of_pnm, _depth_of_jpeg2000, _depth_of_avif, _depth_of_sgi)

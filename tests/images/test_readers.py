@@ -439,3 +439,69 @@ def test_planes_in_other_files_are_refused(is_there, tmp_path):
         tiff(DEEP, description=described, metadata=None)(tmp_path / f"{k}.ome.tif")
     with pytest.raises(PictureError, match="its planes are in several files"):
         read_pictures(tmp_path / "0.ome.tif")
+
+
+def pnm(kind, white, values):
+    def write(path):
+        rows = values.reshape(20, -1)
+        if kind in "23":
+            text = "\n".join(" ".join(map(str, row)) for row in rows.tolist())
+            content = text.encode()
+        else:
+            content = values.astype(">u2" if white > 255 else "u1").tobytes()
+        path.write_bytes(f"P{kind} # by a camera\n30 20\n# white\n{white}\n".encode() + content)
+
+    return write
+
+
+def patched(write, mark, *changes):
+    """Write a picture, and change bytes at some distances behind a mark."""
+
+    def write_and_patch(path):
+        write(path)
+        content = bytearray(path.read_bytes())
+        start = content.index(mark)
+        for offset, bits in changes:
+            content[start + offset] |= bits
+        path.write_bytes(content)
+
+    return write_and_patch
+
+
+def other(values, form, **params):
+    return lambda path: Image.fromarray(values).save(path, format=form, **params)
+
+
+SIZES = b"\xff\x4f\xff\x51"
+EXACT = {
+    "a.pgm": (pnm("5", 255, GREY), GREY), "b.pgm": (pnm("2", 255, GREY), GREY),
+    "c.pgm": (pnm("5", 65535, DEEP), DEEP), "d.pgm": (pnm("2", 65535, DEEP), DEEP),
+    "e.ppm": (pnm("6", 255, COLOUR), COLOUR), "f.ppm": (pnm("3", 255, COLOUR), COLOUR),
+    "g.jp2": (other(GREY, "JPEG2000"), GREY), "h.jp2": (other(DEEP, "JPEG2000"), DEEP),
+    "i.jp2": (other(COLOUR, "JPEG2000"), COLOUR), "j.sgi": (other(GREY, "SGI"), GREY),
+}  # fmt: skip
+NARROWED = {
+    "a.pgm": (pnm("5", 4095, DEEP >> 4), "white is 4095"),
+    "b.pgm": (pnm("2", 15, GREY >> 4), "white is 15"),
+    "c.pgm": (pnm("5", 100, GREY % 101), "white is 100"),
+    "d.ppm": (pnm("6", 65535, np.repeat(DEEP, 3)), "only 8 bits"),
+    "e.ppm": (pnm("3", 100, COLOUR % 101), "white is 100"),
+    "g.jp2": (patched(other(COLOUR, "JPEG2000"), SIZES, (42, 8), (45, 8), (48, 8)), "JPEG 2000"),
+    "h.sgi": (other(GREY, "SGI", bpc=2), "SGI"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_numbers_are_those_of_the_file(name, tmp_path):
+    write, values = EXACT[name]
+    write(tmp_path / name)
+    (picture,) = read_pictures(tmp_path / name)
+    np.testing.assert_array_equal(picture.array().squeeze(), values)
+
+
+@pytest.mark.parametrize("name", NARROWED)
+def test_numbers_that_would_be_narrowed_or_stretched_are_refused(name, tmp_path):
+    write, words = NARROWED[name]
+    write(tmp_path / name)
+    with pytest.raises(PictureError, match=f"{name}: .*({words}).*Save it as TIFF"):
+        read_pictures(tmp_path / name)
