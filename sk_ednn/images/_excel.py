@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import re
+import warnings
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from .._utils.optional import needing
+from .._utils.stacklevel import outside_package
 from .._utils.writing import replacing
 
 # Columns with a number of at least this size are shown to one decimal.
@@ -23,7 +26,7 @@ class NumberCell(str):
 
 
 def read_sheet(path: str) -> list[list[str]]:
-    """Return the cells of the first sheet of an Excel file that has any, as texts.
+    """Return the cells of the first visible sheet of an Excel file that has any, as texts.
 
     Numbers are `NumberCell`.
 
@@ -37,24 +40,57 @@ def read_sheet(path: str) -> list[list[str]]:
         If openpyxl is not installed.
     ValueError
         If the file is not what Excel writes.
+
+    Warns
+    -----
+    UserWarning
+        If other visible sheets have cells, or rows are hidden, as by a filter, which are read too.
     """
     with needing(f"Reading {path}", extra="images"):
         from openpyxl import load_workbook
     try:
-        book = load_workbook(path, read_only=True, data_only=True)
+        # Sheets that are read row by row do not say which rows are hidden.
+        book = load_workbook(path, data_only=True)
     except FileNotFoundError:
         raise
     except Exception as error:  # a damaged zip, or another file by this name
         raise ValueError(f"{path} cannot be read as an Excel file: {error}") from error
-    try:
-        rows: list[list] = []
-        for sheet in book.worksheets:
-            rows = [list(row) for row in sheet.iter_rows(values_only=True)]
-            if any(cell is not None for row in rows for cell in row):
-                break
-    finally:
-        book.close()
+    # A book without a visible sheet cannot be opened in Excel.
+    visible = [each for each in book.worksheets if each.sheet_state == "visible"]
+    filled = [each for each in visible or book.worksheets if _has_cells(each)]
+    if not filled:
+        return []
+    sheet, *others = filled
+    if others:
+        _warn(
+            path, f"the sheet {sheet.title!r} is read, and not {_quoted(others)}. Save the table "
+            "as a file of its own if another one is meant."
+        )  # fmt: skip
+    n_hidden = sum(
+        sheet.row_dimensions[row[0].row].hidden
+        for row in sheet.iter_rows()
+        if any(cell.value is not None for cell in row)
+    )
+    if n_hidden:
+        _warn(
+            path, f"{n_hidden} row(s) of the sheet {sheet.title!r} are hidden, as by a filter, and "
+            "are read, too. Delete those that are not meant."
+        )  # fmt: skip
+    rows = sheet.iter_rows(values_only=True)
     return [["" if cell is None else _text(cell) for cell in row] for row in rows]
+
+
+def _has_cells(sheet) -> bool:
+    return any(cell is not None for row in sheet.iter_rows(values_only=True) for cell in row)
+
+
+def _quoted(sheets) -> str:
+    return " or ".join(repr(sheet.title) for sheet in sheets)
+
+
+def _warn(path, text) -> None:
+    name = os.path.basename(path)
+    warnings.warn(f"{name}: {text}", UserWarning, stacklevel=outside_package())
 
 
 def _text(cell) -> str:

@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import re
+import unicodedata
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -300,7 +301,11 @@ def _value(cell) -> float | None:
 
 
 def _keys(name) -> list[str]:
-    """Return the names that may identify a picture or a row, the most exact first."""
+    """Return the names that may identify a picture or a row, the most exact first.
+
+    Accents are one character or two, as the file system and the program of the table like.
+    """
+    name = unicodedata.normalize("NFC", name)
     base = name.replace("\\", "/").rpartition("/")[2]
     return [name, base, stem_of(base), *([name.partition("::")[2]] if "::" in name else [])]
 

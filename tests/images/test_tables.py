@@ -1,5 +1,9 @@
 """Totals of tables: which column, which picture, and what is not a total."""
 
+import re
+import unicodedata
+import warnings
+
 import numpy as np
 import pytest
 
@@ -268,3 +272,59 @@ def test_columns_that_may_be_meant_are_named(cell, mixed, tmp_path):
 def test_columns_of_words_are_not_named(words, tmp_path):
     text = "file,cells,remark\n" + ROWS.replace("\n", f",{words}\n")
     assert matched(tmp_path, text).notes == []
+
+
+@pytest.mark.parametrize("of_file", ["NFC", "NFD"])
+@pytest.mark.parametrize("of_table", ["NFC", "NFD"])
+def test_accents_are_one_character_or_two(of_file, of_table, tmp_path):
+    names = ["Zählung é.png", "Zählung ö.png"]
+    pictures = [
+        as_picture(np.zeros((20, 20)), unicodedata.normalize(of_file, name)) for name in names
+    ]
+    text = "file,count\n" + "".join(f"{name},{3 + k}\n" for k, name in enumerate(names))
+    matches = matched(tmp_path, unicodedata.normalize(of_table, text), pictures)
+    np.testing.assert_array_equal(matches.totals, [3, 4])
+
+
+def workbook(tmp_path, *sheets):
+    """Write sheets of counts: the first of them, whether visible, and hidden rows."""
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for number, (first, visible, hidden) in enumerate(sheets):
+        sheet = book.create_sheet(f"day {number}")
+        for row in [("file", "count"), *((f"dish {k}", k) for k in range(1, 5))]:
+            if first is not None:
+                sheet.append([row[0], row[1] if row[1] == "count" else first + row[1]])
+        sheet.sheet_state = "visible" if visible else "hidden"
+        for row in hidden:
+            sheet.row_dimensions[row].hidden = True
+    book.active = next(k for k, (_, visible, _) in enumerate(sheets) if visible)
+    book.save(tmp_path / "counts.xlsx")
+    return tmp_path / "counts.xlsx"
+
+
+SHEET, EMPTY = (10, True, ()), (None, True, ())
+
+
+@pytest.mark.parametrize(
+    "sheets, words",
+    [
+        ([SHEET], None),
+        ([EMPTY, SHEET, EMPTY], None),
+        ([(50, False, ()), SHEET], None),
+        ([SHEET, (50, False, (2,))], None),
+        ([SHEET, (50, True, ())], "'day 0' is read, and not 'day 1'"),
+        ([SHEET, (50, True, ()), (70, True, ())], "not 'day 1' or 'day 2'"),
+        ([(10, True, (2, 4))], r"2 row\(s\) of the sheet 'day 0' are hidden"),
+    ],
+)
+def test_which_cells_of_a_workbook_are_read(sheets, words, tmp_path):
+    path = workbook(tmp_path, *sheets)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        matches = match_totals(PICTURES, path)
+    np.testing.assert_array_equal(matches.totals, [11, 12, 13, 14])
+    assert [bool(re.search(words or "", str(each.message))) for each in said] == (
+        [] if words is None else [True]
+    )
