@@ -9,7 +9,7 @@ from zipfile import ZipFile
 import numpy as np
 
 from .._utils.memory import require_memory
-from ._wanted import Unreadable, Wanted, nbytes, reading, require_numbers
+from ._wanted import Unreadable, Wanted, nbytes, note_mask, reading, require_numbers
 
 _MAGIC = b"\x93NUMPY"
 _READ_HEADER = {
@@ -65,6 +65,7 @@ def _read_part(path, archive, wanted) -> np.ndarray:
     name = wanted.choose(path, names, suitable)
     if names.count(name) > 1:
         raise Unreadable(f"{path} has {names.count(name)} arrays called {name!r}.")
+    note_mask(path, name, names.__contains__)
     where, part = f"{path}::{name}", archive.getinfo(f"{name}.npy")
     with archive.open(part) as file:
         header = _header(where, file)

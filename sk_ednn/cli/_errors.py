@@ -23,13 +23,19 @@ def one_line_errors():
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _shown_once()
-            # The commands print these warnings in terms of their options.
-            warnings.simplefilter("ignore", DataWarning)
             yield
     except (EDNNError, *_EXPECTED) as error:
         why = _message_of(error).partition("\n")[0] or type(error).__name__
         typer.echo(f"error: {why}", err=True)
         raise typer.Exit(1) from None
+
+
+@contextmanager
+def printed_before():
+    """Ignore warnings about data that a command has printed, such as those of all its folds."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        yield
 
 
 def _message_of(error) -> str:

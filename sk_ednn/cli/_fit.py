@@ -12,7 +12,7 @@ import typer
 
 from . import _config, _densities, _potential_fit, _potential_options, _potential_tables, _runs
 from ._encoders import check_encoding
-from ._errors import Interrupts, not_half
+from ._errors import Interrupts, not_half, printed_before
 from ._files import check_array_file
 from ._fit_data import (
     drawn_structures,
@@ -22,7 +22,7 @@ from ._fit_data import (
     read_systems,
     split_of,
     taken,
-    warn_of_totals,
+    warn_of_data,
 )  # fmt: skip
 from ._fit_results import measured, next_step, write_files
 from ._inputs import chosen, data_line, require_model_name, say
@@ -76,18 +76,20 @@ def run(ctx: typer.Context, options) -> tuple[dict[str, Any], Callable]:
         say(options, data_line(X, y) if isinstance(X, np.ndarray) else _densities.line(X, y))
         if isinstance(X, np.ndarray):
             hint = hint_of_values(options, X, tiling)
-    warn_of_totals(y)  # all of them, before the split
+    warn_of_data(X, y, options.channel_axis)  # all of them, before the split
     split = split_of(len(X), options)
     parts = {which: (taken(X, some), y[some]) for which, some in split.items()}
     train = (encoded(encoder, parts["train"][0]), parts["train"][1])
-    name, why, made = _tile_model(options, atoms, tiling, train)
+    with printed_before():
+        name, why, made = _tile_model(options, atoms, tiling, train)
     regressor = _estimator(name, made, tiling, options)
     estimator = _behind(encoder, regressor)
     del train
     gradient = None if atoms is None else atoms.gradients_of(split["train"])
     _runs.log_stage(options, "fit")
     start = time.perf_counter()
-    kept = _fitted(estimator, name, parts["train"], gradient, options)
+    with printed_before():
+        kept = _fitted(estimator, name, parts["train"], gradient, options)
     seconds = time.perf_counter() - start
     result: dict[str, Any] = {
         "model": name,

@@ -134,7 +134,11 @@ def hint_of_values(options, X, tiling) -> bool:
     return hint is not None or channels is not None
 
 
-def warn_of_totals(y) -> None:
-    from ..estimators._data_warnings import warn_of_standardised
+def warn_of_data(X, y, channel_axis=None) -> None:
+    """Warn of marks of missing values, and of totals that were standardised, in all of the data."""
+    from ..estimators._data_warnings import warn_of_marks, warn_of_standardised
+    from ..fields._fields import check_fields
 
     warn_of_standardised(y)
+    fields = check_fields(X) if isinstance(X, np.ndarray) else None
+    warn_of_marks(fields, y.reshape(len(y), -1), channel_axis)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .._utils.optional import needing
-from ._wanted import Unreadable, Wanted, in_full, reading
+from ._wanted import Unreadable, Wanted, in_full, note_mask, reading
 
 _MAX_LINKS = 32  # that are followed before they count as circular
 
@@ -50,6 +50,13 @@ def read_zarr(path: Path, wanted: Wanted) -> np.ndarray:
 
 
 def _chosen(path, wanted, find, all_arrays) -> tuple:
+    """Return the name and the requested array; print a note if there is a mask beside it."""
+    name, array = _found(path, wanted, find, all_arrays)
+    note_mask(path, name, lambda mask: hasattr(find(mask), "shape"))
+    return name, array
+
+
+def _found(path, wanted, find, all_arrays) -> tuple:
     """Return the name and the requested array.
 
     Names are looked up first, since that follows links; then all arrays are listed.

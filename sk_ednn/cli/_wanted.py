@@ -89,6 +89,27 @@ class Wanted:
         )
 
 
+def note_mask(path: Path, name: str, exists) -> None:
+    """Print that a mask beside an array, as masked arrays are stored, is not used.
+
+    Parameters
+    ----------
+    path : Path
+    name : str
+        Name of the array.
+    exists : callable
+        Function of a name; returns whether the file has such an array.
+    """
+    folder, slash, last = name.rpartition("/")
+    masks = (f"{folder}{slash}{mask}" for mask in ("mask", f"{last}_mask", f"{last}.mask"))
+    mask = next((each for each in masks if each != name and exists(each)), None)
+    if mask is not None:
+        note(
+            f"{path}::{mask} is not used. If it marks missing values of {name}, leave these "
+            "samples out, or fill in what is missing."
+        )
+
+
 class Unreadable(ValueError):
     """A one-line error that names a file."""
 

@@ -354,3 +354,17 @@ def test_one_array_is_not_fields_and_totals_at_once(folder, run):
     np.save("alone.npy", np.random.default_rng(0).normal(size=(30, 6)))
     for line in ("fit alone.npy", "fit alone.npy alone.npy"):
         assert "Pass the totals as the second argument" in run(line, 1).stderr
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("model", ["quadratic", "auto"])
+@pytest.mark.parametrize("which", ["X", "y"])
+def test_marks_of_missing_values_are_said_once(which, model, run, folder):
+    """Also where cross-validation fits to many parts of the data."""
+    with np.load(folder / "real.npz") as real:
+        arrays = {name: real[name].astype(float) for name in ("X", "y")}
+    arrays[which][(2, 1, 1)[: arrays[which].ndim]] = -9999
+    np.savez(folder / "marked.npz", **arrays)
+    said = run(f"fit marked.npz --model {model} --quiet -o marked.ednn --force").stderr
+    assert said.count("it seems to mark missing values") == 1
+    assert f"warning: {which} contains -9999 at [2" in said

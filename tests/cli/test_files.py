@@ -428,3 +428,22 @@ def test_netcdf_has_to_be_decoded(suffix, content, tmp_path):
         read_array(str(path), ("X",))
     path.write_bytes(content + b"Conventions AMBER")  # a trajectory
     assert are_structures(str(path))
+
+
+@pytest.mark.parametrize("names", [("X", "mask"), ("data", "mask"), ("X", "X_mask")])
+@pytest.mark.parametrize("ending", ["npz", "h5"])
+def test_masks_beside_arrays_are_named(names, ending, tmp_path, capsys):
+    """Neither format has masked arrays, which are stored as two arrays."""
+    arrays = dict(zip(names, (np.ones((3, 4)), np.eye(3, 4, dtype=bool)), strict=True))
+    path = tmp_path / f"a.{ending}"
+    if ending == "npz":
+        np.savez(path, **arrays)
+    else:
+        h5py = pytest.importorskip("h5py")
+        with h5py.File(path, "w") as file:
+            for name, values in arrays.items():
+                file[name] = values
+    read_array(str(path), ("X", "data"))
+    assert f"::{names[1]} is not used" in capsys.readouterr().err
+    read_array(f"{path}::{names[1]}", ())
+    assert capsys.readouterr().err == ""
