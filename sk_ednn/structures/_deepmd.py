@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .._utils.file_names import require_plain
 from ._elements import atomic_number
 
 # The arrays of a set, with the numbers a frame has of each; n is the number of atoms.
@@ -43,6 +44,7 @@ def read_deepmd(folder) -> Iterator:
     from ase.stress import full_3x3_to_voigt_6_stress
 
     folder = Path(folder)
+    _require_plain_files(folder)
     types = np.loadtxt(folder / "type.raw", dtype=int, ndmin=1)
     if not (folder / "type_map.raw").is_file():
         raise ValueError("it has no type_map.raw, which names the element of each type")
@@ -73,6 +75,12 @@ def read_deepmd(folder) -> Iterator:
             if results:
                 atoms.calc = SinglePointCalculator(atoms, **results)
             yield atoms
+
+
+def _require_plain_files(folder) -> None:
+    """Raise if a file of a system is a pipe or a device, whose reading may never end."""
+    for path in (*folder.glob("*.raw"), *folder.glob("set.*/*.npy")):
+        require_plain(path)
 
 
 def _sets(folder, n_atoms) -> Iterator[dict]:

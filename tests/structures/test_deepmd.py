@@ -1,5 +1,7 @@
 """Folders of DeePMD-kit, and XSF files of aenet."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -123,3 +125,16 @@ def test_xsf_files_of_aenet_have_energies_and_forces_in_ev(tmp_path):
     (plain,) = read_structures(tmp_path / "plain.xsf")
     assert "energy" not in plain.calc.results
     np.testing.assert_allclose(plain.calc.results["forces"][0] / Hartree, [0.1, 0.2, 0.3])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+@pytest.mark.parametrize(
+    "form, name", [("npy", "type_map.raw"), ("npy", "set.000/force.npy"), ("raw", "box.raw")]
+)
+def test_pipes_are_refused_wherever_they_are(form, name, atoms, tmp_path):
+    """Opening one would wait for a writer for ever."""
+    system = folder(tmp_path / "system", atoms, form)
+    (system / name).unlink()
+    os.mkfifo(system / name)
+    with pytest.raises(ValueError, match="is a named pipe"):
+        list(read_structures(str(system)))
