@@ -215,6 +215,7 @@ def test_some_models(seed, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.filterwarnings("ignore::sk_ednn.exceptions.ExtensivityWarning")
 def test_many_models(tmp_path):
     """Other seeds: ``SK_EDNN_SEED=1000``."""
