@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager
+import warnings
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from .._utils.stacklevel import outside_package
 from ..exceptions import TileModelError
 
 # Operations whose results depend on exact values, not only on order or differences.
@@ -20,6 +22,8 @@ _VALUE_DEPENDENT = {
         "round", "searchsorted", "trunc",
     )
 }  # fmt: skip
+# Differences beyond those that sums in another order cause.
+_ROUNDING = 1e-3
 _CASTS = {torch.ops.aten._to_copy, torch.ops.aten.copy_}
 
 
@@ -83,6 +87,68 @@ def tried(network, module, tiles, watch) -> None:
         raise cannot_take(tiles.shape[1:], error) from error
     finally:
         module.train(training)
+
+
+def require_separate(network, module, tiles) -> None:
+    """Raise if the output for a tile depends on the others of its batch; warn if it is random.
+
+    Such outputs change with the number of tiles that are evaluated together, and their sum is not
+    extensive.
+
+    Parameters
+    ----------
+    network : function
+        Called with tiles: the module, or a function that calls it.
+    module : torch.nn.Module
+    tiles : Tensor of shape (n_tiles, n_channels, *window)
+
+    Raises
+    ------
+    TileModelError
+        Also if the outputs are complex, of which torch would drop the imaginary part.
+    """
+    others = (tiles != tiles[:1]).flatten(1).any(1).nonzero()
+    a = tiles[0]
+    # Fields may be constant; 0 is a label, too.
+    b = tiles[int(others[0])] if len(others) else (a == 0).all().to(a) * torch.ones_like(a)
+    seen = []
+
+    def outputs(*pair):
+        out = network(torch.stack(pair))
+        seen.append(out[0] if isinstance(out, tuple) else out)
+
+    device = [tiles.device] if tiles.device.type == "cuda" else []
+    # The training draws the same random numbers as without this test.
+    with torch.random.fork_rng(device):
+        for pair in ((a, b), (a, b), (b, a), (a, a), (b, b)):
+            tried(lambda _, pair=pair: outputs(*pair), module, tiles, nullcontext())
+    if any(out.is_complex() for out in seen):
+        raise TileModelError(
+            "The network returns complex numbers, but totals are real. Return a real number, such "
+            "as out.real or out.abs()."
+        )
+    if any(out.shape[:1] != (2,) for out in seen):
+        return  # which has its own error
+    ab, again, ba, aa, bb = (out.reshape(2, -1).double() for out in seen)
+    if not _alike(ab, again):
+        warnings.warn(
+            "The network returns another output for a tile at each call, also for predictions. "
+            "Dropout has to know of them: use nn.Dropout, or dropout(x, training=self.training).",
+            UserWarning,
+            stacklevel=outside_package(),
+        )
+    elif not (_alike(ab, ba.flip(0)) and _alike(ab[:1], aa) and _alike(ab[1:], bb)):
+        raise TileModelError(
+            "The output of the network for a tile depends on the other tiles of a batch, so that "
+            "totals depend on how many are evaluated together. Normalise over the values of each "
+            "tile, not over the batch (dim 0): for example nn.LayerNorm, or nn.BatchNorm1d with "
+            "track_running_stats=True."
+        )
+
+
+def _alike(one, other) -> bool:
+    one, other = torch.broadcast_tensors(one, other)
+    return torch.allclose(one, other, rtol=_ROUNDING, atol=_ROUNDING, equal_nan=True)
 
 
 def is_uninitialised(module) -> bool:

@@ -16,6 +16,7 @@ from ..networks._layout import plain_module
 from ..networks._raw_inputs import needs_raw_inputs
 from ..networks._standardize import Standardization, standardization_of
 from ..networks._sum import BranchSums, network_input
+from ..networks._trial import require_separate
 from ._skorch import compile_options
 from ._target_gradients import root_mean_square, target_gradients
 
@@ -72,6 +73,7 @@ def input_standardizations(settings, net, problem, features=None) -> list:
         try:
             net.module_ = plain_module(compiled)  # avoids compilation for a few tiles
             raw = needs_raw_inputs(call, module, tiles, standardize and is_first_fit)
+            require_separate(call, module, tiles)
         finally:
             net.module_ = compiled
         if raw or not standardize:
