@@ -31,13 +31,13 @@ _MAX_SITES = 1 << 24
 
 @dataclass(frozen=True)
 class InputRange:
-    """Least and largest values of each channel, and the least span of one field.
+    """Least and largest values of each channel, and the least positive span of one field.
 
     Attributes
     ----------
     least, largest : ndarray of shape (n_channels,)
     span : ndarray of shape (n_channels,)
-        Largest minus least value within one field, the least of all fields.
+        Largest minus least value within one field, the least of all fields that are not constant.
     noun, part : str
         Names of the systems and their channels, for messages.
     """
@@ -66,7 +66,7 @@ class InputRange:
             for values in _in_memory(stack.values, max_sites):
                 parts.append(extremes(values, channel_axis))
         least, largest = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
-        return cls(least.min(axis=0), largest.max(axis=0), (largest - least).min(axis=0))
+        return cls(least.min(axis=0), largest.max(axis=0), _least_positive(largest - least))
 
     @classmethod
     def from_array(cls, values) -> InputRange:
@@ -82,7 +82,7 @@ class InputRange:
         return InputRange(
             np.minimum(self.least, other.least),
             np.maximum(self.largest, other.largest),
-            np.minimum(self.span, other.span),
+            _least_positive(np.stack([self.span, other.span])),
         )
 
     def doubt(self, least, largest) -> str | None:
@@ -217,6 +217,12 @@ class WatchedSource(SourceView):
         if reason is None and self._of_whole_fields:
             reason = fitted.narrow(self.least, self.largest, self._span)
         return reason
+
+
+def _least_positive(spans) -> np.ndarray:
+    """Return the least span of each channel, without fields that are constant; 0 if all are."""
+    least = np.where(spans > 0, spans, np.inf).min(axis=0)
+    return np.where(np.isfinite(least), least, 0.0)
 
 
 def _in_memory(values, max_sites) -> Iterator[np.ndarray]:

@@ -59,6 +59,17 @@ def test_another_scale_is_said(method, other):
         getattr(model, method)(other(pictures(3, 1)))
 
 
+@pytest.mark.parametrize("constant", [slice(0), slice(0, 1), slice(5, 30)])
+def test_constant_fields_of_the_fit_hide_no_other_scale(constant):
+    X = pictures()
+    X[constant] = 0.5
+    model = fitted(X)
+    with pytest.warns(NoveltyWarning, match=FAR):
+        model.predict(pictures(3, 1) / 1000 + 0.5)
+    quiet(model.predict, pictures(3, 1))
+    quiet(fitted(np.full((5, 6, 6), 0.5)).predict, np.full((5, 6, 6), 0.5))
+
+
 def test_the_numbers_are_those_of_the_fields_and_of_the_fit():
     model = fitted(pictures() * 4 - 2)
     X = np.linspace(-1, 600, 36).reshape(1, 6, 6)
