@@ -204,6 +204,12 @@ def _drawn(n_samples, groups, random_state) -> np.ndarray:
     if groups is None:
         return random_state.randint(n_samples, size=n_samples)
     names, group_of = np.unique(groups, return_inverse=True)
+    if len(names) < 2:
+        raise ValueError(
+            "Members differ by the groups that they are drawn from, but all samples are of one "
+            "group, so that their spread would be 0. Give several groups, or groups=None to draw "
+            "samples."
+        )
     drawn = random_state.randint(len(names), size=len(names))
     return np.concatenate([np.flatnonzero(group_of == name) for name in drawn])
 

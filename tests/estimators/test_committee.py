@@ -160,6 +160,7 @@ def test_any_regressor_may_be_a_member():
         ({"y": np.full(20, np.nan)}, "NaN"),
         ({"sample_weight": np.ones(3)}, "inconsistent numbers of samples"),
         ({"groups": np.ones(3)}, "inconsistent numbers of samples"),
+        ({"groups": np.ones(20)}, "all samples are of one group"),
     ],
 )
 @pytest.mark.parametrize("already_fitted", [False, True])
