@@ -20,7 +20,7 @@ _NETCDF, _CONVENTION, _BEGIN_BYTES = (".nc", ".nc4", ".cdf"), b"AMBER", 1 << 16
 # Options of `fit` that are for structures only.
 _OPTIONS = (
     "spacing", "width", "plane", "adjust", "energy", "forces", "images", "cutoff", "averages",
-    "repulsion", "weight_decay", "members", "labels", "start", "group", "errors",
+    "repulsion", "weight_decay", "members", "labels", "start", "group", "errors", "clock",
 )  # fmt: skip
 _ARRAY_FOLDERS = ("zarr.json", ".zarray", ".zgroup")
 
@@ -72,6 +72,12 @@ def check_structure_options(options) -> None:
         if options.channel_axis is not None:
             raise ValueError(
                 "--channel-axis is for fields. Structures have one channel per species."
+            )
+        given = [f"--{name}" for name in ("categorical", "angles") if getattr(options, name)]
+        if given:
+            raise ValueError(
+                f"{given[0]} is for the values of fields. Structures are drawn as densities of "
+                "their species, or learned by a potential."
             )
         if options.targets is not None and are_structures(options.targets):
             raise ValueError(

@@ -1,11 +1,14 @@
 """Structures of atoms on the command line: files in, energies out."""
 
+import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from sk_ednn.cli._structure_names import are_structures
+from sk_ednn.cli import _options
+from sk_ednn.cli._structure_names import are_structures, check_structure_options
 from sk_ednn.files import load
 
 pytest.importorskip("skops")
@@ -258,6 +261,8 @@ def damaged(files):
         ("fit sheets.extxyz short.npy", "contains 40 structures, but short.npy"),
         ("fit X.npy y.npy --forces", "--forces is for structures of atoms, but X.npy"),
         ("fit sheets.extxyz --channel-axis 1", "--channel-axis is for fields"),
+        ("fit sheets.extxyz --angles 360", "--angles is for the values of fields"),
+        ("fit sheets.extxyz --images --categorical", "--categorical is for the values of fields"),
         ("fit sheets.extxyz --model forest --forces", "fits totals only"),
         ("fit X.npy y.npy --spacing 0.4", "--spacing is for structures of atoms, but X.npy"),
         ("predict model.ednn sheets.extxyz", "was fitted to arrays of fields"),
@@ -272,6 +277,24 @@ def test_errors_take_a_line_and_name_the_file(line, message, go, files, folder):
     assert message in result.stderr
     assert result.stderr.strip().splitlines()[-1].startswith("error: ")
     assert (files / "sheets.extxyz").read_bytes() == before
+
+
+def defaults(*groups):
+    return {field.name: field.default for group in groups for field in dataclasses.fields(group)}
+
+
+OF_STRUCTURES = defaults(_options.Atoms, _options.Images, _options.Potentials)
+del OF_STRUCTURES["max_seconds"]  # also limits the choice of a tile model
+
+
+@pytest.mark.parametrize("name", OF_STRUCTURES)
+def test_no_option_of_structures_is_ignored_with_arrays(name):
+    """A new option has to be refused, too."""
+    options = defaults(_options.Tiles, _options.Values, _options.Measurement, _options.FitOutput)
+    options |= OF_STRUCTURES | {"fields": "X.npy", "targets": None, name: "given"}
+    said = f"--{name.replace('_', '-')} is for structures of atoms"
+    with pytest.raises(ValueError, match=said):
+        check_structure_options(SimpleNamespace(**options))
 
 
 def test_species_that_a_model_does_not_know_are_named(go, files):
