@@ -6,11 +6,16 @@ import sys
 from contextlib import contextmanager
 from threading import Lock
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
+
+# Multiplications of a linear fit below which threads of BLAS gain little, and on a busy machine cost
+# much: after each step of a millisecond or less all of them wait for one that has no core.
+_WORTH_THREADS = 1e10
 
 _lock = Lock()
 _entered = 0
 _before: tuple = ()
+_controllers: dict[int, ThreadpoolController] = {}
 
 
 @contextmanager
@@ -46,6 +51,30 @@ def limited_threads(n):
         _leave()
 
 
+def threads_for(n_rows, n_columns):
+    """Let a linear fit of so many rows and columns use threads only where they gain time.
+
+    Parameters
+    ----------
+    n_rows, n_columns : int
+
+    Returns
+    -------
+    context manager
+        One thread for small fits, and as many as before for large ones.
+
+    Examples
+    --------
+    >>> from threadpoolctl import threadpool_info
+    >>> from sk_ednn._utils.threads import threads_for
+    >>> with threads_for(480, 1330):
+    ...     sorted({library["num_threads"] for library in threadpool_info()})
+    [1]
+    """
+    multiplications = float(n_rows) * n_columns * min(n_rows, n_columns)
+    return limited_threads(1 if multiplications < _WORTH_THREADS else None)
+
+
 def _enter(n):
     global _entered, _before
     with _lock:
@@ -53,7 +82,7 @@ def _enter(n):
         torch = sys.modules.get("torch")
         if _entered == 0:
             before = None if torch is None else torch.get_num_threads()
-            _before = before, threadpool_limits(limits=n)
+            _before = before, _controller().limit(limits=n)
         if torch is not None:
             torch.set_num_threads(n)
         _entered += 1
@@ -69,3 +98,12 @@ def _leave():
             if before is not None:
                 sys.modules["torch"].set_num_threads(before)
             _before = ()
+
+
+def _controller():
+    """Return what knows the libraries with threads, which takes milliseconds to find out."""
+    loaded = len(sys.modules)
+    if loaded not in _controllers:
+        _controllers.clear()
+        _controllers[loaded] = ThreadpoolController()
+    return _controllers[loaded]

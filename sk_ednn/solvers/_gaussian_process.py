@@ -27,6 +27,7 @@ from sklearn.gaussian_process.kernels import (
 from .._utils.memory import require_memory
 from .._utils.steps import dense, front_and_last, transformed
 from .._utils.stored import stored
+from .._utils.threads import threads_for
 from ..exceptions import TileModelError
 from ..tile_models._base import AbstractTileModel, flat
 from ..tile_models._kernel_gradients import kernel_gradient
@@ -103,7 +104,8 @@ class GaussianProcessSolver(AbstractSolver):
             normalize_y=False,
         )
         y = problem.y / spread
-        process.fit(np.arange(n, dtype=float)[:, None], y[:, 0] if y.shape[1] == 1 else y)
+        with threads_for(n, n):
+            process.fit(np.arange(n, dtype=float)[:, None], y[:, 0] if y.shape[1] == 1 else y)
         fitted = SummedGaussianProcess(regressor)
         fitted.process_ = process
         fitted.kernel_ = process.kernel_.kernel

@@ -21,6 +21,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from .._utils.memory import require_memory
 from .._utils.stored import stored
+from .._utils.threads import threads_for
 from ..exceptions import TileModelError
 from ._base import AbstractSolver, is_regressor_object, last_step
 from ._directions import all_rows, checked_groups, condensed_rows, directions_of
@@ -384,13 +385,18 @@ def _fit_summed(model, sums, counts, y, sample_weight) -> tuple[np.ndarray, np.n
                 "model that does, such as Ridge."
             )
         weights["sample_weight"] = sample_weight
+    with threads_for(*sums.shape):
+        return _fit_with_intercepts(model, sums, counts, targets, weights)
+
+
+def _fit_with_intercepts(model, sums, counts, targets, weights):
     n_counts = counts.shape[1]
     if not model.fit_intercept:
         model.fit(sums, targets, **weights)
         return model.coef_, np.zeros((n_counts, *targets.shape[1:]))
 
     if isinstance(model, _LEAST_SQUARES):
-        means, mean, targets = _project_out(counts, sums, targets, sample_weight)
+        means, mean, targets = _project_out(counts, sums, targets, weights.get("sample_weight"))
         model.set_params(fit_intercept=False)
         try:
             model.fit(sums, targets, **weights)
