@@ -8,8 +8,8 @@ from threading import Lock
 
 from threadpoolctl import ThreadpoolController
 
-# Multiplications of a linear fit below which threads of BLAS gain little, and on a busy machine cost
-# much: after each step of a millisecond or less all of them wait for one that has no core.
+# Multiplications of a linear fit below which threads of BLAS gain little, and on a busy machine
+# cost much: after each step of a millisecond or less all of them wait for one that has no core.
 _WORTH_THREADS = 1e10
 
 _lock = Lock()

@@ -32,6 +32,8 @@ _PASSES_TO_COME = 2.25
 _PASSES_OF_KERNEL = float(_FOLDS)
 # Shorter times are not announced.
 SHORT = 3.0
+# Seconds of a comparison that a user may not want to wait for.
+_LONG = 60.0
 
 
 class Choice(NamedTuple):
@@ -171,7 +173,7 @@ class _Comparison:
             if self._leave_out(name, estimate * (1 + _PASSES_TO_COME)):
                 return
             if estimate > SHORT:
-                self.say(f"cross-validation of {name} takes {about(estimate)}")
+                self.say(f"cross-validation of {name} takes {about(estimate)}{_way_out(estimate)}")
         start = self.clock()
         try:
             predicted = self._held_out(name)
@@ -232,6 +234,11 @@ class _Comparison:
                     if rest > SHORT:
                         self.say(f"cross-validation of {name} takes {about(rest)} more")
         return predicted
+
+
+def _way_out(seconds) -> str:
+    """Return how to leave out what takes so long, if that is long."""
+    return "; --max-seconds 60 leaves it out" if seconds > _LONG else ""
 
 
 def _relative_error(predicted, y) -> float:
