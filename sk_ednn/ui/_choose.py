@@ -27,11 +27,16 @@ class Browser:
         A folder that is open can be chosen, too.
     label : str
         For screen readers.
+    nothing : str
+        Shown in folders without such files.
     """
 
-    def __init__(self, site, kinds, choose: Callable, *, folders=False, label="Files"):
+    def __init__(
+        self, site, kinds, choose: Callable, *, folders=False, label="Files",
+        nothing="Nothing here that can be used.",
+    ):  # fmt: skip
         self.site, self.kinds, self.choose = site, frozenset(kinds), choose
-        self.folders = folders
+        self.folders, self.nothing = folders, nothing
         self.chosen: Path | None = None
         self.here: Path | None = site.data[0] if len(site.data) == 1 else None
         self.trail = ui.element("div").classes("line small")
@@ -58,7 +63,7 @@ class Browser:
             for entry in entries:
                 self._row(entry)
             if not entries:
-                text("p", "Nothing here that can be used.", "muted small").style("padding:.6rem")
+                text("p", self.nothing, "muted small").style("padding:.6rem")
 
     def select(self, path):
         """Mark a file as chosen, and open its folder."""

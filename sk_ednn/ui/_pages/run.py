@@ -394,7 +394,8 @@ class _Run:
             with self.gallery, panel("Pictures"), ui.element("div").classes("gallery"):
                 for name in pictures[:_MOST_PICTURES]:
                     with ui.element("figure"):
-                        picture(base + quote(name), name, "")
+                        with link("", base + quote(name), new_tab=True):
+                            picture(base + quote(name), name, "")
                         text("figcaption", name)
         self.draw_contributions(files)
 

@@ -64,7 +64,10 @@ class _Start:
                     ".cif, .traj), with a total for each.",
                     "small muted",
                 )
-                self.files = Browser(site, _SYSTEMS, self.choose, label="Files with systems")
+                self.files = Browser(
+                    site, _SYSTEMS, self.choose, label="Files with systems",
+                    nothing="No fields or structures here. Photographs: see the page Count.",
+                )  # fmt: skip
                 ui.element("div").style("height:.6rem")
                 uploader(
                     site, (*_SYSTEMS, "table"), self.uploaded,
