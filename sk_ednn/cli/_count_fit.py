@@ -158,6 +158,7 @@ def _fitted(model, matched, seconds) -> dict[str, Any]:
         "reduction": model.geometry_[0],
         # Passes over the pictures, and whether the trainings came to their end by themselves.
         "passes": min(history[-1]["epoch"] for history in model.history_),
+        "minutes_needed": model.minutes_needed_,
         "in_time": not {"time", "callback"} & set(model.endings_),
         "error": model.error_ if n else None,
         "totals": {},

@@ -64,11 +64,14 @@ def _advice(name, column, result) -> str:
     'next: fat cells is learned badly: add pictures (every picture was seen 120 times; more minutes
     change little), and check reduction 1: objects should be some 13 pixels apart'
     """
+    from ..images._fitting import whole_minutes
+
     passes = f"every picture was seen {result['passes']} times"
     if result["in_time"]:
         more = f"add pictures ({passes}; more minutes change little)"
     else:
-        more = f"train longer with --minutes ({passes} when it ended), add pictures"
+        needed = whole_minutes(result["minutes_needed"])
+        more = f"train longer with --minutes {needed} ({passes} when it ended), or add pictures"
     return (
         f"next: {name} {how_learned(column)}: {more}, and check reduction {result['reduction']}: "
         "objects should be some 13 pixels apart"

@@ -34,7 +34,9 @@ from ._views import NUMBERS_OF_VIEWS, InViews, suited_views
 _BEYOND = 0.1
 
 
-@stored("CountRegressor", derived=("history_", "endings_"), functions=("callback",))
+@stored(
+    "CountRegressor", derived=("history_", "endings_", "minutes_needed_"), functions=("callback",)
+)
 class CountRegressor(ScoredByTotals, BaseEstimator):
     """Predict totals of pictures of any size, such as counts, learned from totals alone.
 
@@ -127,6 +129,9 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
         Why the training of each member ended: all passes were done, its time was up, the error of
         pictures that were held out was clearly less long ago, or the callback asked for it. None if
         the model was read from a file.
+    minutes_needed_ : float
+        Minutes that all passes of all members take, estimated where time ended them. None if the
+        model was read from a file.
     n_outputs_ : int
 
     See Also
@@ -272,6 +277,7 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
         self.n_outputs_ = n_outputs
         self.history_ = fitted.histories
         self.endings_ = fitted.endings
+        self.minutes_needed_ = fitted.minutes_needed
         self.interval_ = PictureInterval.of(predicted, true)
         self.held_back_ = {"index": held, "predicted": predicted, "true": true}
         self.error_ = float(np.abs(predicted - true).mean()) if len(held) else np.nan

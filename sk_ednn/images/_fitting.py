@@ -34,6 +34,8 @@ _PASSES_PER_TOTAL, _LEAST_STEPS, _MOST_PASSES = 2, 300, 300
 _EARLY = 3.0
 # Between lines on the progress.
 _STEP = 0.1
+# The time of all passes is known from this part of a training on, to within this factor.
+_KNOWN, _ROUGHLY = 0.05, 1.1
 
 
 @dataclass
@@ -46,12 +48,15 @@ class Fitted:
     held_back : list of (ndarray of int, ndarray of shape (n, n_outputs))
         Numbers of pictures, and the predictions of the member, averaged with `maxima`.
     maxima : MaximaCounter or None
+    minutes_needed : float
+        Minutes that all passes of all members take, estimated where time ended them.
     """
 
     trained: list[Trained]
     held_back: list[tuple[np.ndarray, np.ndarray]]
     maxima: MaximaCounter | None
     shared: tuple
+    minutes_needed: float
 
     @property
     def histories(self) -> list:
@@ -110,8 +115,8 @@ def fit_members(settings, admitted, folds, geometry, standardization, seen, rng)
     samples, owners = _samples(arrays, totals, boxes, geometry, standardization, sizes)
     recipe = _recipe(settings, admitted.counts, len(samples))
     n_jobs = min(effective_n_jobs(settings.n_jobs), settings.n_members)
+    rounds = -(-settings.n_members // n_jobs)
     if recipe.minutes is not None:
-        rounds = -(-settings.n_members // n_jobs)
         recipe = Recipe(**{**vars(recipe), "minutes": recipe.minutes / rounds})
     n_channels = arrays[0].shape[-1]
     seeds = rng.randint(np.iinfo(np.int32).max, size=settings.n_members)
@@ -140,7 +145,8 @@ def fit_members(settings, admitted, folds, geometry, standardization, seen, rng)
             }
             verbose = settings.verbose if k == 0 or alone else 0
             head = _heading(k, settings.n_members, n_jobs)
-            say = _Progress(verbose, stop, typical, head, len(held), k, settings.callback, ended)
+            say = _Progress(verbose, stop, typical, head, len(held), k, settings.callback, ended,
+                            recipe, rounds)  # fmt: skip
             kept = (
                 (None, None)
                 if checkpoint is None
@@ -154,7 +160,7 @@ def fit_members(settings, admitted, folds, geometry, standardization, seen, rng)
             # Each member on its share of the cores: layers are too small to share one well.
             each = max(1, threads // n_jobs)
             trained = Parallel(n_jobs=n_jobs, prefer="threads")(
-                delayed(_train)(each, recipe, say, job) for say, job in jobs
+                delayed(_train)(each, say, job) for say, job in jobs
             )
         except BaseException:
             stop.set()
@@ -171,14 +177,15 @@ def fit_members(settings, admitted, folds, geometry, standardization, seen, rng)
         groups = range(len(arrays)) if admitted.groups is None else admitted.groups
         maxima, held_back = fit_maxima(samples, owners, groups, standardization, held_back, totals)
     shared = (geometry, standardization, positive, n_channels, seen)
-    return Fitted(trained, held_back, maxima, shared)
+    needed = rounds * max(_minutes_of_all(each.history[-1], recipe) for each in trained)
+    return Fitted(trained, held_back, maxima, shared, needed)
 
 
-def _train(n_threads, recipe, say, job):
+def _train(n_threads, say, job):
     torch.set_num_threads(n_threads)
     say.begin()
     trained = train(*job)
-    say.end(recipe, trained)
+    say.end(trained)
     return trained
 
 
@@ -291,11 +298,13 @@ def _samples(arrays, totals, boxes, geometry, standardization, sizes):
 class _Progress:
     """Print how a training goes; end it if the callback or an interrupt ended the fit."""
 
-    def __init__(self, verbose, stop, typical, head, n_held, member, callback, ended):
+    def __init__(self, verbose, stop, typical, head, n_held, member, callback, ended, recipe,
+                 rounds=1):  # fmt: skip
         self.verbose, self.stop = verbose, stop
         self.typical, self.head, self.n_held, self.member = typical, head, n_held, member
         self.callback, self.ended = callback, ended
-        self.early, self.next = False, _STEP
+        self.recipe, self.rounds = recipe, rounds
+        self.early, self.next, self.judged = False, _STEP, False
 
     def __call__(self, progress, row) -> bool:
         if self.stop.is_set():
@@ -315,6 +324,9 @@ class _Progress:
             self.write(self.head)
 
     def _say(self, progress, row):
+        if not self.judged and progress >= _KNOWN:
+            self.judged = True
+            self._judge_time(row)
         early = not self.early and row["minutes"] >= _EARLY
         if early or progress >= self.next:
             line = f"{100 * progress:.0f} % of the training ({_shown(row['minutes'])} minutes)"
@@ -326,12 +338,25 @@ class _Progress:
         while self.next <= progress:
             self.next += _STEP
 
-    def end(self, recipe, trained):
+    def _judge_time(self, row):
+        """Say that the time does not suffice for all passes."""
+        limit, most = self.recipe.minutes, self.recipe.max_epochs
+        needed = _minutes_of_all(row, self.recipe)
+        if limit is not None and needed > _ROUGHLY * limit:
+            done = max(1, round(most * limit / needed))
+            self.write(
+                f"all {most} passes over the pictures need about "
+                f"{whole_minutes(self.rounds * needed)} minutes: the limit of "
+                f"{_shown(self.rounds * limit)} ends the training after about {done}; if its "
+                "error is then too large, allow more"
+            )
+
+    def end(self, trained):
         """Say why a training ended before its time."""
         row = trained.history[-1]
         if not self.verbose or self.stop.is_set():
             return
-        done, limit = f"ended after {_shown(row['minutes'])}", recipe.minutes
+        done, limit = f"ended after {_shown(row['minutes'])}", self.recipe.minutes
         if trained.ending == "error":
             best = min(trained.history, key=lambda each: each["error"])
             self.write(
@@ -348,6 +373,24 @@ class _Progress:
             self.verbose(line)
         else:
             print(line, file=sys.stderr, flush=True)
+
+
+def _minutes_of_all(row, recipe) -> float:
+    """Return the minutes that all passes of a member take, from a row of its history."""
+    return row["minutes"] * recipe.max_epochs / row["epoch"]
+
+
+def whole_minutes(minutes) -> int:
+    """Return minutes that suffice, as a whole number of two digits or fewer.
+
+    Examples
+    --------
+    >>> from sk_ednn.images._fitting import whole_minutes
+    >>> whole_minutes(0.02), whole_minutes(6.1), whole_minutes(112.0), whole_minutes(120.0)
+    (1, 7, 120, 120)
+    """
+    unit = 10 ** max(0, int(np.log10(max(minutes, 1.0))) - 1)
+    return unit * int(np.ceil(minutes / unit))
 
 
 def _shown(minutes) -> str:

@@ -142,7 +142,7 @@ class Count:
     pictures: Path | None = None
     totals: Path | None = None
     column: str = ""
-    minutes: float = 5.0
+    minutes: float = 12.0
     amounts: bool = False
     upright: bool = False
     series: str = ""

@@ -344,7 +344,7 @@ def shown_fit(capsys, share, *, in_time=True, shrunk=1.0, held_back=9, size=170.
     }  # fmt: skip
     show_fit({"error": share * 45.4 * unit, "held_back": held_back, "totals": {"cells": column},
               "minutes": 1.0, "output": "a model.ednn", "replaced": False, "reduction": 1,
-              "passes": 40, "in_time": in_time})  # fmt: skip
+              "passes": 40, "minutes_needed": 13.2, "in_time": in_time})  # fmt: skip
     return capsys.readouterr().out
 
 
@@ -359,7 +359,7 @@ def test_a_fit_names_one_next_step(share, in_time, capsys):
         assert steps[0].startswith(command) and "dish 7.png" not in said
         return
     assert ("no better than by the mean" in steps[0]) is (share > 1)
-    assert ("train longer with --minutes" in steps[0]) is not in_time
+    assert ("train longer with --minutes 14" in steps[0]) is not in_time
     assert "reduction 1" in steps[0]
     assert "furthest off of those not seen: dish 7.png (250 in the table, 170 counted)" in said
 

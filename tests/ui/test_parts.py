@@ -108,7 +108,7 @@ def test_count_asks_for_pictures_and_table():
         "a",
         "b.csv",
         "--minutes",
-        "5",
+        "12",
     ]
     assert Count(pictures="a", totals="b.csv", minutes=0.5).words()[-1] == "0.5"
 
