@@ -1,11 +1,14 @@
 """Words of messages."""
 
+import math
 import re
 
 # Letters whose names begin with a vowel, as in "an SVR".
 _VOWEL_NAMES = "AEFHILMNORSX"
 # Larger numbers are written with an exponent.
 _LARGEST_PLAIN = 1e15
+# Decimals say nothing beside intervals of this power of ten and wider ones.
+_TENS_WITHOUT = 2
 # Intervals that rest on fewer errors are called rough.
 _FEW_ERRORS = 20
 
@@ -28,6 +31,28 @@ def plain(value, digits=4) -> str:
     """
     text = f"{value:.{digits}g}"
     return f"{value:.0f}" if "e+" in text and abs(value) < _LARGEST_PLAIN else text
+
+
+def rounded(value, width) -> str:
+    """Return a number with the decimals that its uncertainty leaves.
+
+    Parameters
+    ----------
+    value : float
+    width : float or None
+        Of its interval; without one, None or NaN, four digits are shown.
+
+    Examples
+    --------
+    >>> from sk_ednn._utils.wording import rounded
+    >>> [rounded(113.309, width) for width in (0.03, 0.5, 18.0, 240.0, None)]
+    ['113.309', '113.31', '113.3', '113', '113.3']
+    """
+    if width is None or not 0 < width < math.inf:
+        return plain(value)
+    tens = math.floor(math.log10(width))
+    text = f"{value:.{1 - min(tens, 0) if tens < _TENS_WITHOUT else 0}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
 
 
 def share_of_totals(confidence) -> str:

@@ -171,10 +171,19 @@ def _fitted(model, matched, seconds) -> dict[str, Any]:
             "error": float(np.abs(held["predicted"][:, k] - held["true"][:, k]).mean()) if n else 0,
             "error_of_mean": float(np.abs(column - column.mean()).mean()),
             "half_width": float(half[k]),
+            "spacing": _spacing(matched, column),
             **_held_back(matched, held["index"], held["true"][:, k], held["predicted"][:, k]),
         }
     result["verdict"] = verdict_of(result["totals"], n)
     return result
+
+
+def _spacing(matched, totals) -> float | None:
+    """Return the pixels between neighbouring objects if they were evenly spread."""
+    if not matched.counts or not totals.sum() > 0:
+        return None
+    pixels = sum(float(np.prod(picture.grid[-2:])) for picture in matched.pictures)
+    return float(np.sqrt(pixels / totals.sum()))
 
 
 def _held_back(matched, index, true, predicted) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,9 @@ import typer
 from .._utils.wording import plain, with_article
 from ._files import check_readable
 
+# Dots that may be missing or too many, as a number or a share of the total in the table.
+_DOTS_OFF, _SHARE_OFF = 2, 0.15
+_SHOWN = 3  # pictures that a warning names
 _MAX_SERIES = 20  # series that are printed by name
 
 
@@ -75,6 +79,22 @@ def columns_of_fit(model) -> list[str] | None:
     return about_of(model).get("totals")
 
 
+def names_of_totals(path, model) -> list[str]:
+    """Return the names of the totals that a model predicts.
+
+    Parameters
+    ----------
+    path : Path
+        Its file.
+    model : CountRegressor
+    """
+    columns = columns_of_fit(path) or ["count"]
+    if len(columns) != model.n_outputs_:  # written in Python
+        columns = [f"total {k}" for k in range(model.n_outputs_)]
+    # Files may come from others: escape sequences are not for a terminal.
+    return [name if name.isprintable() else f"total {k}" for k, name in enumerate(columns)]
+
+
 def about_of(model) -> dict:
     """Return what a model file says about its fit; empty if it was written in Python."""
     from ..files import describe
@@ -118,11 +138,15 @@ def with_labels(options, pictures, matched, say):
     """Return pictures, their totals, and boxes of some; those with boxes alone come last."""
     from ..images import read_boxes, read_dots
 
-    boxes = []
+    dots, boxes, read = [], [], []
     if options.dots is not None:
-        boxes += read_dots(pictures, options.dots, columns=matched.columns)
+        dots = read_dots(pictures, options.dots, columns=matched.columns)
+        read.append(f"{sum(np.nansum(box.totals) for box in dots):.0f} dots")
+        _warn_of_unmarked(pictures, matched, dots)
     if options.boxes is not None:
-        boxes += read_boxes(pictures, options.boxes, columns=matched.columns)
+        boxes = read_boxes(pictures, options.boxes, columns=matched.columns)
+        read.append(f"{len(boxes)} boxes with totals")
+    boxes = [*dots, *boxes]
     if not boxes:
         return matched.pictures, matched.totals, []
     named = {id(picture) for picture in matched.pictures}
@@ -136,8 +160,41 @@ def with_labels(options, pictures, matched, say):
     boxes = [replace(box, picture=place[id(pictures[box.picture])]) for box in boxes]
     unknown = np.full((len(extra), *matched.totals.shape[1:]), np.nan)
     n_with = len({box.picture for box in boxes})
-    say(f"{len(boxes)} boxes with totals in {n_with} picture(s), {len(extra)} of them without one")
+    say(f"{' and '.join(read)} in {n_with} picture(s), {len(extra)} of them without a total")
     return kept, np.concatenate([matched.totals, unknown]), boxes
+
+
+def _warn_of_unmarked(pictures, matched, dots) -> None:
+    """Warn of pictures with far fewer or more dots than objects in the table."""
+    if not matched.counts:
+        return
+    totals = matched.totals.reshape(len(matched.pictures), -1)
+    row_of = {id(picture): k for k, picture in enumerate(matched.pictures)}
+    marked: dict[int, np.ndarray] = {}
+    for box in dots:
+        of_box = np.ravel(box.totals)
+        before = marked.get(box.picture, np.full(len(of_box), np.nan))
+        known = np.where(np.isnan(of_box), before, of_box + np.nan_to_num(before))
+        marked[box.picture] = known
+    differ = []
+    for k, found in marked.items():
+        row = row_of.get(id(pictures[k]))
+        if row is None:
+            continue
+        for n, total in zip(found, totals[row], strict=True):
+            if abs(n - total) > max(_DOTS_OFF, _SHARE_OFF * total):  # not if one of them is NaN
+                differ.append(
+                    f"{pictures[k].name} has {plain(n)} dots, and {plain(total)} in the table"
+                )
+    if differ:
+        more = f", and {len(differ) - _SHOWN} more" if len(differ) > _SHOWN else ""
+        warnings.warn(
+            f"{'; '.join(differ[:_SHOWN])}{more}. All objects of a picture with dots must be "
+            "marked: where there is no dot, the fit learns that nothing is to be counted. Mark the "
+            "others, or leave such pictures out of the table of dots.",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def series_of(pictures, pattern, say):

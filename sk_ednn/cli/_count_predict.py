@@ -9,8 +9,16 @@ import numpy as np
 import typer
 
 from . import _runs
-from ._count_inputs import about_of, check_inputs, columns_of_fit, described, load_counter, sayer
-from ._count_verdict import verdict_of_model
+from ._count_about import about_counts
+from ._count_inputs import (
+    about_of,
+    check_inputs,
+    described,
+    load_counter,
+    names_of_totals,
+    sayer,
+)
+from ._count_verdict import notes_of_model, verdict_of_model
 from ._count_words import counted
 from ._paths import check_paths, check_pictures, may_replace
 
@@ -57,9 +65,11 @@ def predict(ctx: typer.Context, options) -> dict[str, Any]:
     if options.output is not None:
         require_table_name(options.output)
     say(described(pictures))
-    columns = columns_of_fit(options.model) or ["count"]
-    if len(columns) != model.n_outputs_:  # written in Python
-        columns = [f"total {k}" for k in range(model.n_outputs_)]
+    columns = names_of_totals(options.model, model)
+    verdict = verdict_of_model(about_of(options.model), model)
+    notes = notes_of_model(model, columns)
+    held_back, confidence = len(model.interval_.errors), float(model.confidence)
+    about = about_counts(columns, verdict, notes, held_back, confidence)
     focus = Geometry(*model.geometry_).focus
     names = _names_of_files(pictures)
     endings = [f" {name}" for name in columns] if len(columns) > 1 else [""]
@@ -112,16 +122,17 @@ def predict(ctx: typer.Context, options) -> dict[str, Any]:
     maps = keep if options.maps is not None else False
     rows = model.count(pictures, maps=maps, writers=by_region, done=done, progress=progress)
     if options.output is not None:
-        write_counts(options.output, rows, columns)
+        write_counts(options.output, rows, columns, about)
     if options.recorder is not None and find_spec("openpyxl") is not None:
         # For spreadsheets that take the decimal points of CSV for separators of thousands.
-        write_counts(options.recorder.path("counts.xlsx"), rows, columns)
+        write_counts(options.recorder.path("counts.xlsx"), rows, columns, about)
     result = {
         "columns": list(columns),
         "counts": [{key: _plain(value) for key, value in row.items()} for row in rows],
-        "held_back": len(model.interval_.errors),
-        "verdict": verdict_of_model(about_of(options.model), model),
-        "confidence": float(model.confidence),
+        "held_back": held_back,
+        "verdict": verdict,
+        "notes": notes,
+        "confidence": confidence,
         "output": None if options.output is None else str(options.output),
         "maps": None if options.maps is None else str(options.maps),
         "overlays": 0 if options.maps is None else sum(not each.by_region for each in pictures),

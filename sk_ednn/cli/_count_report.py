@@ -7,7 +7,7 @@ import html
 
 import numpy as np
 
-from .._utils.wording import plain, share_of_totals
+from .._utils.wording import plain, rounded, share_of_totals
 from .._utils.writing import replacing
 from ._count_inputs import (
     about_of,
@@ -16,10 +16,11 @@ from ._count_inputs import (
     described,
     load_counter,
     matched_totals,
+    names_of_totals,
     sayer,
 )
-from ._count_verdict import verdict_of_model
-from ._count_words import counted
+from ._count_verdict import notes_of_model, verdict_of_model
+from ._count_words import counted, with_interval
 from ._paths import check_paths, check_pictures, may_replace
 
 # Number of pictures in the report, those with the largest errors first.
@@ -28,8 +29,15 @@ _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;"
     "color:#222;background:#fff}table{border-collapse:collapse}td,th{padding:.2rem .8rem;"
     "text-align:right}td:first-child,th:first-child{text-align:left}tr:nth-child(even){"
-    "background:#f3f3f3}figure{display:inline-block;margin:.5rem}img{max-width:20rem;"
-    "image-rendering:auto}.flag{color:#a00}"
+    "background:#f3f3f3}figure{display:inline-block;margin:.5rem 1rem .5rem 0;max-width:100%;"
+    "vertical-align:top}img{max-width:100%;max-height:90vh}.flag{color:#a00}"
+)
+
+_HOW_TO_READ = (
+    "<p>Each map has the picture on its left. The more a square of {} by {} pixels adds to the "
+    "total, the stronger is its colour, up to red; the strip below says how much. A square is no "
+    "object: an object, such as a cell, may extend over several squares, and of objects that touch "
+    "the colours may lie on the walls between them.</p>"
 )
 
 
@@ -74,25 +82,22 @@ def run(options) -> None:
     order = np.arange(len(rows))
     if true is not None:
         order = np.argsort(-np.abs(totals - true).mean(axis=1), kind="stable")
+    columns = names_of_totals(options.model, model)
     figures = []
     for k in order[:_DRAWN]:
-        contributions = model.predict_contributions([pictures[k]])[0]
-        contributions = (
-            contributions.sum(axis=-1) if contributions.ndim > len(focus) else contributions
-        )
-        figures.append(
-            _figure(overlay_png(pictures[k], contributions, focus), rows[k], _true(true, k))
-        )
-    page = _page(options, rows, true, totals, figures, _quality(about_of(options.model), model))
+        maps = model.predict_contributions([pictures[k]])[0]
+        maps = maps if maps.ndim > len(focus) else maps[..., None]
+        for j, name in enumerate(columns):
+            png = overlay_png(pictures[k], maps[..., j], focus, legend=True, beside=True)
+            figures.append(_figure(png, rows[k], name, j, None if true is None else true[k, j]))
+    about = about_of(options.model)
+    quality = _quality(about, model, notes_of_model(model, columns), focus)
+    page = _page(options, rows, columns, true, totals, figures, quality)
     with replacing(options.output, "w", encoding="utf-8") as file:
         file.write(page)
 
 
-def _true(true, k):
-    return None if true is None else true[k]
-
-
-def _quality(about, model) -> str:
+def _quality(about, model, notes, focus) -> str:
     """Return what is known of the model's errors, and what the intervals and colours mean."""
     n = len(model.interval_.errors)
     known = f"The model: {html.escape(verdict_of_model(about, model)['words'])}."
@@ -102,10 +107,11 @@ def _quality(about, model) -> str:
             f" From these errors follow <i>low</i> and <i>high</i>: {share} true totals of "
             "pictures like them should lie between."
         )
-    return f"<p>{known} Squares are coloured from yellow to red by what they contribute.</p>"
+    warned = "".join(f"<p class=flag>{html.escape(note)}.</p>" for note in notes)
+    return f"<p>{known}</p>{warned}{_HOW_TO_READ.format(focus[-2], focus[-1])}"
 
 
-def _page(options, rows, true, totals, figures, quality) -> str:
+def _page(options, rows, columns, true, totals, figures, quality) -> str:
     parts = [f"<h1>Counts by {html.escape(options.model.name)}</h1>", quality]
     if true is not None:
         error = np.abs(totals - true).mean(axis=0)
@@ -115,14 +121,14 @@ def _page(options, rows, true, totals, figures, quality) -> str:
             for row, of_picture in zip(rows, true, strict=True)
         ]
         parts.append(
-            f"<p>{len(rows)} pictures: mean absolute error {_numbers(error)} of "
-            f"{_numbers(true.mean(axis=0))}, bias {_numbers(bias)}; {100 * np.mean(inside):.0f} % "
-            "of the totals are in their intervals.</p>"
+            f"<p>{len(rows)} pictures: mean absolute error {_numbers(error, 3)} of "
+            f"{_numbers(true.mean(axis=0))}, bias {_numbers(bias, 3)}; "
+            f"{100 * np.mean(inside):.0f} % of the totals are in their intervals.</p>"
         )
     unlike = sum(row.flag == "unlike" for row in rows)
     if unlike:
         parts.append(f"<p class=flag>{unlike} pictures are unlike the training pictures.</p>")
-    parts += ["<h2>Maps</h2>", *figures, "<h2>Counts</h2>", _table(rows, true)]
+    parts += ["<h2>Maps</h2>", *figures, "<h2>Counts</h2>", _table(rows, columns, true)]
     body = "\n".join(parts)
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>Counts</title><style>{_STYLE}"
@@ -130,25 +136,39 @@ def _page(options, rows, true, totals, figures, quality) -> str:
     )
 
 
-def _table(rows, true) -> str:
-    head = ["file", "predicted", "low", "high", *(["true"] if true is not None else []), "flag"]
-    lines = ["<tr>" + "".join(f"<th>{name}</th>" for name in head) + "</tr>"]
+def _table(rows, columns, true) -> str:
+    head = ["file"]
+    for name in columns:
+        head += [name, "low", "high", *(["true"] if true is not None else [])]
+    lines = [
+        "<tr>" + "".join(f"<th>{html.escape(name)}</th>" for name in [*head, "flag"]) + "</tr>"
+    ]
     for k, row in enumerate(rows):
-        cells = [html.escape(row.name), *(_numbers(row[key]) for key in ("total", "low", "high"))]
-        cells += [] if true is None else [_numbers(true[k])]
+        cells = [html.escape(row.name)]
+        numbers = (np.ravel(row[key]) for key in ("total", "low", "high"))
+        for j, (total, low, high) in enumerate(zip(*numbers, strict=True)):
+            cells += [_number(value, high - low) for value in (total, low, high)]
+            cells += [] if true is None else [_number(true[k, j])]
         lines.append("<tr>" + "".join(f"<td>{c}</td>" for c in [*cells, row.flag]) + "</tr>")
     return "<table>" + "\n".join(lines) + "</table>"
 
 
-def _figure(png, row, true) -> str:
+def _figure(png, row, name, j, true) -> str:
     data = base64.b64encode(png).decode()
-    true_total = "" if true is None else f" (true {_numbers(true)})"
-    caption = f"{html.escape(row.name)}: {_numbers(row.total)}{true_total}"
+    known = "" if true is None or true != true else f"true {plain(true)}"
+    total, low, high = (np.ravel(row[key])[j] for key in ("total", "low", "high"))
+    shown = with_interval(total, low, high, known)
+    file, name = html.escape(row.name), html.escape(name)
     return (
-        f'<figure><img alt="map over {html.escape(row.name)}" src="data:image/png;base64,{data}">'
-        f"<figcaption>{caption}</figcaption></figure>"
+        f'<figure><img alt="{file}, and the map of {name} over it" '
+        f'src="data:image/png;base64,{data}"><figcaption>{file}: {name} {shown}</figcaption>'
+        "</figure>"
     )
 
 
-def _numbers(values) -> str:
-    return ", ".join("–" if value != value else plain(value) for value in np.ravel(values))
+def _numbers(values, digits=4) -> str:
+    return ", ".join("–" if value != value else plain(value, digits) for value in np.ravel(values))
+
+
+def _number(value, width=None) -> str:
+    return "–" if value != value else rounded(value, width)

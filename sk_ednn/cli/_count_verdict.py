@@ -9,6 +9,9 @@ from .._utils.wording import plain
 # Errors relative to those of the mean as a prediction: above the first a total is learned badly,
 # above the second it is not learned.
 POOR, _NO_BETTER = 0.5, 0.9
+# Where totals of this many pictures not seen spread by less than this share of the true ones, the
+# model keeps to the mean.
+_FEW_FOR_SPREAD, _TOO_SMALL = 6, 0.7
 _NUMBERS = ("mean", "error", "error_of_mean")
 
 
@@ -67,6 +70,57 @@ def how_learned(column) -> str:
 def is_poor(column) -> bool:
     """Return True if the error of a total is not much smaller than that of the mean."""
     return column["error"] > POOR * column["error_of_mean"]
+
+
+def note_on_differences(name, spread, predicted, n) -> str:
+    """Return a sentence where totals differ less as counted than in the table; else nothing.
+
+    Parameters
+    ----------
+    name : str
+    spread, predicted : float
+        Standard deviations of the totals of pictures not seen, in the table and as counted.
+    n : int
+        Number of these pictures.
+
+    Examples
+    --------
+    >>> from sk_ednn.cli._count_verdict import note_on_differences
+    >>> print(note_on_differences("cells", 30.0, 12.0, 9))
+    differences of cells come out too small: counts not seen spread by 12, in the table by 30; high
+    ones are counted too low and low ones too high
+    >>> note_on_differences("cells", 30.0, 28.0, 9)
+    ''
+    """
+    if n < _FEW_FOR_SPREAD or predicted >= _TOO_SMALL * spread:
+        return ""
+    return (
+        f"differences of {name} come out too small: counts not seen spread by "
+        f"{plain(predicted, 3)}, in the table by {plain(spread, 3)}; high ones are counted too "
+        "low and low ones too high"
+    )
+
+
+def notes_of_model(model, columns) -> list[str]:
+    """Return which totals differ too little, as the fit of a model says.
+
+    Parameters
+    ----------
+    model : CountRegressor
+    columns : sequence of str
+        Names of the totals.
+    """
+    true, predicted = (
+        np.reshape(model.held_back_[key], (-1, len(columns))) for key in ("true", "predicted")
+    )
+    if not len(true):
+        return []
+    spreads = zip(columns, true.std(axis=0), predicted.std(axis=0), strict=True)
+    notes = [
+        note_on_differences(" ".join(name.split()), spread, of_predicted, len(true))
+        for name, spread, of_predicted in spreads
+    ]
+    return [note for note in notes if note]
 
 
 def verdict_of_model(about, model) -> dict:

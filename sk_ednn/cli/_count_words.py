@@ -7,8 +7,8 @@ import shlex
 import numpy as np
 import typer
 
-from .._utils.wording import plain, rough_interval, share_of_totals
-from ._count_verdict import how_learned, is_poor
+from .._utils.wording import plain, rough_interval, rounded, share_of_totals
+from ._count_verdict import how_learned, is_poor, note_on_differences
 from ._report import show_files
 
 # What a flag says, and what to do.
@@ -22,9 +22,8 @@ _FLAGS = {
         "count some by hand, and add such pictures to the training",
     ),
 }
-# Where totals of this many pictures not seen spread by less than this share of the true ones, the
-# model keeps to the mean.
-_FEW_FOR_SPREAD, _TOO_SMALL = 6, 0.7
+# Pixels between objects that suit the network, and the factor by which they may differ.
+_APART, _SUITS = 13.0, 1.5
 
 
 def show_fit(result) -> None:
@@ -59,10 +58,14 @@ def _advice(name, column, result) -> str:
     Examples
     --------
     >>> from sk_ednn.cli._count_words import _advice
-    >>> column = {"error": 20.9, "error_of_mean": 26.0}
-    >>> _advice("fat cells", column, {"passes": 120, "in_time": True, "reduction": 1})
+    >>> column = {"error": 20.9, "error_of_mean": 26.0, "spacing": 12.2}
+    >>> result = {"passes": 120, "in_time": True, "reduction": 1}
+    >>> _advice("fat cells", column, result)
     'next: fat cells is learned badly: add pictures (every picture was seen 120 times; more minutes
-    change little), and check reduction 1: objects should be some 13 pixels apart'
+    change little)'
+    >>> _advice("fat cells", {**column, "spacing": 40.3}, result)
+    'next: fat cells is learned badly: add pictures (every picture was seen 120 times; more minutes
+    change little); objects are some 40 pixels apart, which suits --reduction 3 (it was 1)'
     """
     from ..images._fitting import whole_minutes
 
@@ -72,10 +75,24 @@ def _advice(name, column, result) -> str:
     else:
         needed = whole_minutes(result["minutes_needed"])
         more = f"train longer with --minutes {needed} ({passes} when it ended), or add pictures"
-    return (
-        f"next: {name} {how_learned(column)}: {more}, and check reduction {result['reduction']}: "
-        "objects should be some 13 pixels apart"
-    )
+    return f"next: {name} {how_learned(column)}: {more}{_on_spacing(column, result)}"
+
+
+def _on_spacing(column, result) -> str:
+    """Return what to change where objects are too near or too far apart; empty where they suit."""
+    spacing, reduction = column["spacing"], result["reduction"]
+    if spacing is None:
+        return (
+            f"; pixels were averaged by reduction {reduction}: objects or details should then be "
+            f"some {_APART:.0f} pixels apart"
+        )
+    if _APART / _SUITS <= spacing / reduction <= _APART * _SUITS:
+        return ""
+    apart = f"; objects are some {plain(spacing, 2)} pixels apart"
+    suited = max(1, round(spacing / _APART))
+    if suited == reduction:
+        return f"{apart}, and some {_APART:.0f} would suit: enlarge the pictures"
+    return f"{apart}, which suits --reduction {suited} (it was {reduction})"
 
 
 def _notes_on_error(name, column, n) -> list[str]:
@@ -88,20 +105,16 @@ def _notes_on_error(name, column, n) -> list[str]:
             for each in column["worst"]
         )
         notes.append(f"furthest off of those not seen: {worst}")
-    spread, predicted = column["spread"], column["spread_predicted"]
-    if n >= _FEW_FOR_SPREAD and predicted < _TOO_SMALL * spread:
-        notes.append(
-            f"differences of {name} come out too small: counts not seen spread by "
-            f"{plain(predicted, 3)}, in the table by {plain(spread, 3)}; high ones are counted too "
-            "low and low ones too high"
-        )
-    return notes
+    note = note_on_differences(name, column["spread"], column["spread_predicted"], n)
+    return [*notes, note] if note else notes
 
 
 def show_predict(result) -> None:
     """Print the result of `predict`."""
     rows = result["counts"]
     typer.echo(f"the model: {result['verdict']['words']}")
+    for note in result.get("notes", []):
+        typer.echo(note)
     if result["output"] is None:
         for row in rows:
             typer.echo(counted(row))
@@ -126,8 +139,10 @@ def show_predict(result) -> None:
             typer.echo(f"{what} written to {result[key]}")
     if result["overlays"]:
         typer.echo(
-            "'overlay.png': squares are coloured from yellow to red by what they add to the total; "
-            "'peaks.csv': places (X, Y) where they add most, for ImageJ too, with the share of each"
+            "'overlay.png': the more a square adds to the total, the stronger its colour, up to "
+            "red; 'peaks.csv': places (X, Y) where squares add most, for ImageJ too, with the "
+            "share of each. Peaks of objects that touch may lie between them: for positions, mark "
+            "the objects of a few pictures (count fit --dots)"
         )
 
 
@@ -150,8 +165,29 @@ def counted(row) -> str:
     """
     total, low, high = (np.ravel(row[key]) for key in ("total", "low", "high"))
     # Without held-out pictures there is no interval: NaN, or None in a result.
-    text = ", ".join(
-        plain(t) + (f" ({plain(a)} to {plain(b)})" if a is not None and a == a else "")
-        for t, a, b in zip(total, low, high, strict=True)
-    )
+    text = ", ".join(with_interval(*each) for each in zip(total, low, high, strict=True))
     return f"{row['name']}: {text}{'  ' + _FLAGS[row['flag']][0] if row['flag'] else ''}"
+
+
+def with_interval(total, low, high, more="") -> str:
+    """Return a total with its interval, rounded by its width.
+
+    Parameters
+    ----------
+    total : float
+    low, high : float or None
+        Without held-out pictures there is no interval: NaN, or None in a result.
+    more : str, default=""
+        Follows in the brackets.
+
+    Examples
+    --------
+    >>> from sk_ednn.cli._count_words import with_interval
+    >>> with_interval(113.309, 96.2, 130.418, "true 120"), with_interval(9.5, None, None)
+    ('113.3 (96.2 to 130.4; true 120)', '9.5')
+    """
+    known = low is not None and high is not None and low == low and high == high
+    width = high - low if known else None
+    interval = f"{rounded(low, width)} to {rounded(high, width)}" if known else ""
+    inside = "; ".join(part for part in (interval, more) if part)
+    return rounded(total, width) + (f" ({inside})" if inside else "")

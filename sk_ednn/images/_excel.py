@@ -19,6 +19,7 @@ _LARGE = 10.0
 _NO_TIME = b"1980-01-01T00:00:00"
 # Widest column, in characters.
 _WIDEST = 40
+_WRAPPED = 90  # width of a column of sentences
 
 
 class NumberCell(str):
@@ -106,8 +107,8 @@ def require_openpyxl(path) -> None:
         import openpyxl  # noqa: F401
 
 
-def write_sheet(path, header, rows) -> None:
-    """Write a table as an Excel file with one sheet.
+def write_sheet(path, header, rows, about=()) -> None:
+    """Write a table as an Excel file, on its first sheet.
 
     Numbers are written as numbers, to be shown with the decimal mark of the reader's language:
     those of a column with large ones to one decimal, without a change of the numbers. Texts are
@@ -120,6 +121,8 @@ def write_sheet(path, header, rows) -> None:
     header : sequence of str
     rows : sequence of sequences
         Texts and numbers; NaN is an empty cell.
+    about : sequence of (str, str), default=()
+        Pairs of texts for a second sheet, "about".
 
     Raises
     ------
@@ -128,7 +131,7 @@ def write_sheet(path, header, rows) -> None:
     """
     require_openpyxl(path)
     from openpyxl import Workbook
-    from openpyxl.styles import Font
+    from openpyxl.styles import Alignment, Font
     from openpyxl.utils import get_column_letter
 
     book = Workbook()
@@ -136,8 +139,7 @@ def write_sheet(path, header, rows) -> None:
     for i, row in enumerate([header, *rows], start=1):
         for j, value in enumerate(row, start=1):
             if isinstance(value, str):
-                cell = sheet.cell(i, j, _plain_text(value))
-                cell.data_type = "s"
+                _write_text(sheet, i, j, value)
             elif math.isfinite(value):
                 sheet.cell(i, j, float(value))
     for j, name in enumerate(header, start=1):
@@ -151,10 +153,23 @@ def write_sheet(path, header, rows) -> None:
         wide = min(max(map(len, texts)) + 2, _WIDEST)
         sheet.column_dimensions[get_column_letter(j)].width = wide
     sheet.freeze_panes = "B2"
+    if about:
+        second = book.create_sheet("about")
+        second.column_dimensions["A"].width, second.column_dimensions["B"].width = _WIDEST, _WRAPPED
+        for i, (name, meaning) in enumerate(about, start=1):
+            _write_text(second, i, 1, name).font = Font(bold=True)
+            _write_text(second, i, 2, meaning).alignment = Alignment(wrap_text=True)
     content = io.BytesIO()  # a zip that a full disk cuts off is closed noisily
     book.save(content)
     with replacing(path, "wb") as file:
         file.write(_without_times(content))
+
+
+def _write_text(sheet, row, column, text):
+    """Write a text, which is no formula, and return its cell."""
+    cell = sheet.cell(row, column, _plain_text(text))
+    cell.data_type = "s"
+    return cell
 
 
 def _without_times(content) -> bytes:

@@ -177,7 +177,9 @@ def fit_members(settings, admitted, folds, geometry, standardization, seen, rng)
         groups = range(len(arrays)) if admitted.groups is None else admitted.groups
         maxima, held_back = fit_maxima(samples, owners, groups, standardization, held_back, totals)
     shared = (geometry, standardization, positive, n_channels, seen)
-    needed = rounds * max(_minutes_of_all(each.history[-1], recipe) for each in trained)
+    needed = rounds * max(
+        _minutes_of_all(each.history[0], each.history[-1], recipe) for each in trained
+    )
     return Fitted(trained, held_back, maxima, shared, needed)
 
 
@@ -303,7 +305,7 @@ class _Progress:
         self.verbose, self.stop = verbose, stop
         self.typical, self.head, self.n_held, self.member = typical, head, n_held, member
         self.callback, self.ended = callback, ended
-        self.recipe, self.rounds = recipe, rounds
+        self.recipe, self.rounds, self.first = recipe, rounds, None
         self.early, self.next, self.judged = False, _STEP, False
 
     def __call__(self, progress, row) -> bool:
@@ -324,7 +326,8 @@ class _Progress:
             self.write(self.head)
 
     def _say(self, progress, row):
-        if not self.judged and progress >= _KNOWN:
+        self.first = self.first or row
+        if not self.judged and progress >= _KNOWN and row["epoch"] > self.first["epoch"]:
             self.judged = True
             self._judge_time(row)
         early = not self.early and row["minutes"] >= _EARLY
@@ -341,9 +344,10 @@ class _Progress:
     def _judge_time(self, row):
         """Say that the time does not suffice for all passes."""
         limit, most = self.recipe.minutes, self.recipe.max_epochs
-        needed = _minutes_of_all(row, self.recipe)
+        needed = _minutes_of_all(self.first, row, self.recipe)
         if limit is not None and needed > _ROUGHLY * limit:
-            done = max(1, round(most * limit / needed))
+            pace = (needed - row["minutes"]) / (most - row["epoch"])
+            done = row["epoch"] + max(0, round((limit - row["minutes"]) / pace))
             self.write(
                 f"all {most} passes over the pictures need about "
                 f"{whole_minutes(self.rounds * needed)} minutes: the limit of "
@@ -375,9 +379,15 @@ class _Progress:
             print(line, file=sys.stderr, flush=True)
 
 
-def _minutes_of_all(row, recipe) -> float:
-    """Return the minutes that all passes of a member take, from a row of its history."""
-    return row["minutes"] * recipe.max_epochs / row["epoch"]
+def _minutes_of_all(first, row, recipe) -> float:
+    """Return the minutes that all passes of a member take, from two rows of its history.
+
+    The first pass is slower, since libraries are loaded and memory is taken in it.
+    """
+    if row["epoch"] == first["epoch"]:
+        return row["minutes"] * recipe.max_epochs / row["epoch"]
+    pace = (row["minutes"] - first["minutes"]) / (row["epoch"] - first["epoch"])
+    return row["minutes"] + pace * (recipe.max_epochs - row["epoch"])
 
 
 def whole_minutes(minutes) -> int:

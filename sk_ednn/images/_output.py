@@ -41,7 +41,7 @@ def require_table_name(path) -> None:
         require_openpyxl(path)
 
 
-def write_counts(path, rows, columns) -> None:
+def write_counts(path, rows, columns, about=()) -> None:
     """Write a table of counts with intervals and flags: CSV, or Excel if the name says so.
 
     Parameters
@@ -52,6 +52,8 @@ def write_counts(path, rows, columns) -> None:
         Of `CountRegressor.count`.
     columns : sequence of str
         Names of the totals.
+    about : sequence of (str, str), default=()
+        What is meant by what, on a second sheet of a workbook.
 
     Raises
     ------
@@ -69,7 +71,7 @@ def write_counts(path, rows, columns) -> None:
         numbers = [float(f"{value:.6g}") for value in np.stack(list(parts), axis=1).ravel()]
         table.append([row.name, *numbers, float(f"{row.novelty:.3g}"), row.flag])
     if Path(path).suffix.lower() == ".xlsx":
-        write_sheet(path, header, table)
+        write_sheet(path, header, table, about)
         return
     with replacing(path, "w", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

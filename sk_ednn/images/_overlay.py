@@ -17,8 +17,8 @@ _DARK, _LIGHT = 1.0, 99.0
 # What is drawn fully opaque, as a share of the highest contributions.
 _FULL = 0.995
 _COLOURS = np.array([[255, 225, 60], [255, 120, 0], [215, 0, 60]], dtype=np.float64)
-# Least height of the letters of a legend, in pixels, and the grey behind its colours.
-_LEAST_FONT, _GROUND = 12, 60.0
+_LEAST_FONT = 12  # height of the letters of a legend, in pixels
+_GAPS = 40  # widths of the gap between a picture and its overlay, in one of the picture
 
 
 def write_overlay(path, picture, contributions, focus) -> None:
@@ -39,7 +39,7 @@ def write_overlay(path, picture, contributions, focus) -> None:
         file.write(overlay_png(picture, contributions, focus, legend=True))
 
 
-def overlay_png(picture, contributions, focus, *, legend=False) -> bytes:
+def overlay_png(picture, contributions, focus, *, legend=False, beside=False) -> bytes:
     """Return the bytes of a PNG with a map over its picture, as `write_overlay` writes it.
 
     Parameters
@@ -48,6 +48,8 @@ def overlay_png(picture, contributions, focus, *, legend=False) -> bytes:
         As for `write_overlay`.
     legend : bool, default=False
         Whether the meaning of the colours is written below.
+    beside : bool, default=False
+        Whether the picture itself is drawn on the left of the overlay.
     """
     with needing("Drawing a map", extra="images"):
         from PIL import Image
@@ -57,15 +59,20 @@ def overlay_png(picture, contributions, focus, *, legend=False) -> bytes:
         n_planes = max(n_planes, values.shape[0])
         values = values.sum(axis=0)
     height, width = picture.grid[-2:]
-    step = max(1, -(-max(height, width) // _LARGEST_OVERLAY))
+    step = max(1, -(-max(height, width * (1 + beside)) // _LARGEST_OVERLAY))
     rows = np.minimum(np.arange(0, height, step) // focus[-2], values.shape[0] - 1)
     columns = np.minimum(np.arange(0, width, step) // focus[-1], values.shape[1] - 1)
     high = np.quantile(values, _FULL)
     level = (values / high if high > 0 else np.zeros_like(values)).clip(0, 1)[np.ix_(rows, columns)]
-    image = Image.fromarray(_coloured(_grey(picture, step), level))
+    grey = _grey(picture, step)
+    drawn = _coloured(grey, level)
+    if beside:
+        gap = np.full((len(drawn), max(1, drawn.shape[1] // _GAPS), 3), 255, np.uint8)
+        drawn = np.concatenate([_coloured(grey, np.zeros_like(level)), gap, drawn], axis=1)
+    image = Image.fromarray(drawn)
     if legend:
         square = f"{focus[-2]} by {focus[-1]} pixels" + (" of all planes" if n_planes > 1 else "")
-        image = _with_legend(image, values, high, square)
+        image = _with_legend(image, values, high, square, float(np.median(grey)), 1 + beside)
     out = io.BytesIO()
     image.save(out, format="PNG")
     return out.getvalue()
@@ -82,10 +89,12 @@ def _coloured(ground, level) -> np.ndarray:
     return mixed.round().clip(0, 255).astype(np.uint8)
 
 
-def _with_legend(image, values, high, square):
-    """Return an image with a scale of the colours in a strip below, enlarged to its width.
+def _with_legend(image, values, high, square, ground, n_drawn):
+    """Return pictures with a scale of the colours in a strip below, each enlarged to its width.
 
-    The font that comes with Pillow has letters of ASCII alone.
+    The colours are drawn over a level of grey, `ground`, the median of the picture: on a light
+    picture they are other ones than on a dark one. The font that comes with Pillow has letters of
+    ASCII alone.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -101,7 +110,7 @@ def _with_legend(image, values, high, square):
     if ends is not None:
         width = max(width, sum(map(font.getlength, ends)) + ramp[0] + 2 * gap)
     width, height = int(width) + 2 * gap + 1, (len(lines) + (ends is not None)) * (size + gap) + gap
-    factor = max(1, min(-(-width // image.width), _LARGEST_OVERLAY // image.height))
+    factor = max(1, min(-(-n_drawn * width // image.width), _LARGEST_OVERLAY // image.height))
     image = image.resize((factor * image.width, factor * image.height), Image.Resampling.NEAREST)
     canvas = Image.new("RGB", (max(image.width, width), image.height + height), "white")
     canvas.paste(image, (0, 0))
@@ -110,7 +119,7 @@ def _with_legend(image, values, high, square):
         draw.text((x, y + size / 2), ends[0], "black", font, anchor="lm")
         x += int(font.getlength(ends[0])) + gap
         level = np.tile(np.linspace(0, 1, ramp[0]), (ramp[1], 1))
-        canvas.paste(Image.fromarray(_coloured(np.full(level.shape, _GROUND), level)), (x, y))
+        canvas.paste(Image.fromarray(_coloured(np.full(level.shape, ground), level)), (x, y))
         draw.text((x + ramp[0] + gap, y + size / 2), ends[1], "black", font, anchor="lm")
         y += size + gap
     for line in lines:

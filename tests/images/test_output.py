@@ -1,5 +1,6 @@
 """Files of what was counted, and the commands that write them."""
 
+import base64
 import csv
 import html
 import io
@@ -88,6 +89,34 @@ def test_legends_are_below_the_picture_which_is_at_most_enlarged(shape, sign):
     assert written.any() and not written[[0, -1]].any() and not written[:, [0, -1]].any()
     coloured = np.ptp(strip, axis=-1) > 50
     assert coloured.any() == (sign > 0)  # a scale, where there are colours
+
+
+@pytest.mark.parametrize("light", [False, True])
+def test_the_strip_has_the_colours_of_the_overlay(light):
+    """They are drawn over the level that most of a picture has."""
+    values = np.full((40, 240), 240 if light else 10, dtype=np.uint8)
+    values[:4, :40] = 250 - values[0, 0]
+    contributions = np.zeros((10, 60))
+    contributions[5, ::2] = np.linspace(0, 1, 30)
+    drawn = np.asarray(Image.open(io.BytesIO(
+        overlay_png(as_picture(values), contributions, (4, 4), legend=True))), int)  # fmt: skip
+    drawn = drawn[:, : drawn.shape[1]]
+    factor = drawn.shape[1] // 240
+    overlay = drawn[20 * factor : 24 * factor].reshape(-1, 3)
+    strip = drawn[40 * factor :].reshape(-1, 3)
+    gaps = np.abs(overlay[:, None] - strip[None]).sum(axis=-1).min(axis=1)
+    assert gaps.max() <= 12
+
+
+def test_a_picture_is_beside_its_overlay():
+    values = RNG.integers(0, 255, (24, 80), dtype=np.uint8)
+    grey, both = (
+        np.asarray(Image.open(io.BytesIO(overlay_png(as_picture(values), m, (4, 4), beside=b))))
+        for m, b in ((np.zeros((6, 20)), False), (np.ones((6, 20)), True))
+    )
+    np.testing.assert_array_equal(both[:, :80], grey)
+    assert (both[:, 80:-80] == 255).all() and both.shape == (24, 162, 3)
+    assert (np.ptp(both[:, -80:].astype(int), axis=-1) > 0).all()
 
 
 @pytest.mark.parametrize("n_axes", [2, 3])
@@ -267,6 +296,35 @@ def test_the_report_is_one_page(dishes):
     assert "http:" not in text and "https:" not in text
     assert f"The model: {html.escape(verdict_of_fit(dishes))}." in text
     assert "nine of ten true totals of pictures like them should lie between" in text
+    assert "<th>cells</th><th>low</th><th>high</th><th>true</th>" in text
+    assert "A square is no object" in text
+    captions = re.findall(r"<figcaption>dish \d.png: cells (.*?)</figcaption>", text)
+    form = re.compile(r"[\d.]+ \([\d.]+ to [\d.]+; true [\d.]+\)")
+    assert len(captions) == 10 and all(form.fullmatch(each) for each in captions)
+    for data in re.findall(r"base64,([^\"]+)", text):  # enlarged, two beside each other
+        with Image.open(io.BytesIO(base64.b64decode(data))) as image:
+            assert image.width > 2 * 250 and image.height > 2 * 48
+
+
+@pytest.mark.parametrize("shrunk", [0.2, 1.0])
+def test_what_the_fit_said_of_crowded_pictures_is_said_again(shrunk, dishes, tmp_path, capsys):
+    openpyxl = pytest.importorskip("openpyxl")
+    model = load(dishes / "model.ednn")
+    true = np.linspace(10.0, 90.0, 9)[:, None]
+    model.held_back_ = {"index": np.arange(9), "true": true, "predicted": 50 + shrunk * (true - 50)}
+    save(model, tmp_path / "a.ednn", about={"totals": ["fat cells"]})
+    given = [str(tmp_path / "a.ednn"), str(dishes / "new"), "-q", "-o"]
+    book, page = tmp_path / "out.xlsx", tmp_path / "report.html"
+    assert main(["count", "predict", *given, str(book)]) == 0
+    said = capsys.readouterr().out
+    assert main(["count", "report", *given, str(page)]) == 0
+    first, about = openpyxl.load_workbook(book).worksheets
+    cells = "\n".join(str(cell) for row in about.iter_rows(values_only=True) for cell in row)
+    for text in (said, page.read_text(encoding="utf-8"), cells):
+        assert ("differences of fat cells come out too small" in text) is (shrunk < 1)
+    # Each column but the name is explained.
+    named = cells.replace("flag: ", "flag\n").replace(", ", "\n").split("\n")
+    assert {cell.value for cell in first[1][1:]} <= set(named) and about.title == "about"
 
 
 def verdict_of_fit(dishes):
@@ -332,14 +390,15 @@ def test_a_fit_says_what_it_reads_and_how_far_it_is_off(dishes, tmp_path, capsys
         assert said.out.count(" in the table, ") == 2
 
 
-def shown_fit(capsys, share, *, in_time=True, shrunk=1.0, held_back=9, size=170.0):
+def shown_fit(capsys, share, *, in_time=True, shrunk=1.0, held_back=9, size=170.0,
+              spacing=None):  # fmt: skip
     from sk_ednn.cli._count_words import show_fit
 
     unit = size / 170
     worst = [{"name": "dish 7.png", "true": 250 * unit, "predicted": 170 * unit}]
     column = {
         "mean": size, "error": share * 45.4 * unit, "error_of_mean": 45.4 * unit,
-        "half_width": 9.0 * unit, "spread": 50 * unit,
+        "half_width": 9.0 * unit, "spacing": spacing, "spread": 50 * unit,
         "spread_predicted": shrunk * 50 * unit, "worst": worst,
     }  # fmt: skip
     show_fit({"error": share * 45.4 * unit, "held_back": held_back, "totals": {"cells": column},
@@ -364,6 +423,19 @@ def test_a_fit_names_one_next_step(share, in_time, capsys):
     assert "furthest off of those not seen: dish 7.png (250 in the table, 170 counted)" in said
 
 
+@pytest.mark.parametrize(("spacing", "advice"), [
+    (12.2, None), (13.0, None), (18.0, None), (9.0, None), (None, "averaged by reduction 1"),
+    (40.0, "40 pixels apart, which suits --reduction 3 (it was 1)"),
+    (5.0, "5 pixels apart, and some 13 would suit: enlarge the pictures"),
+])  # fmt: skip
+def test_another_reduction_is_advised_where_objects_are_not_apart_as_they_should(
+    spacing, advice, capsys
+):
+    said = shown_fit(capsys, 0.6, spacing=spacing)
+    assert ("apart" in said) is (advice is not None)
+    assert (advice or "next: ") in said
+
+
 @pytest.mark.parametrize(("shrunk", "held_back", "warned"), [
     (0.4, 9, True), (0.9, 9, False), (0.4, 3, False), (1.4, 9, False),
 ])  # fmt: skip
@@ -371,6 +443,26 @@ def test_a_fit_names_one_next_step(share, in_time, capsys):
 def test_a_fit_says_that_differences_come_out_too_small(share, shrunk, held_back, warned, capsys):
     said = shown_fit(capsys, share, shrunk=shrunk, held_back=held_back)
     assert ("differences of cells come out too small" in said) is warned
+
+
+@pytest.mark.filterwarnings("default:.*dots:UserWarning")
+@pytest.mark.parametrize(("dots", "warned"), [(0, True), (1, False), (-1, True)])
+def test_dots_that_disagree_with_the_table_are_named(dots, warned, dishes, tmp_path, capsys):
+    """None of the objects but one, all of them, and twice as many."""
+    lines = (dishes / "counts.csv").read_text().splitlines()
+    total = int(lines[4].split(";")[1])
+    n = {0: 1, 1: total, -1: 2 * total}[dots]
+    assert total > 3
+    rows = [f"dish 3,{k % 48},{k % 56}" for k in range(n)]
+    (tmp_path / "dots.csv").write_text("\n".join(["file,row,column", *rows]) + "\n")
+    command = fitting(dishes, "--members", "1", "--dots", str(tmp_path / "dots.csv"))
+    command[command.index("-o") + 1] = str(tmp_path / "model.ednn")
+    command.remove("-q")
+    assert main(command) == 0
+    said = capsys.readouterr().err
+    assert f"{n} dots in 1 picture(s), 0 of them without a total" in said and "boxes" not in said
+    warning = f"warning: dish 3.png has {n} dots, and {total} in the table. All objects"
+    assert (warning in said) is warned and ("warning" in said) is warned
 
 
 @pytest.mark.parametrize("output", [True, False])
@@ -455,7 +547,8 @@ def test_dots_and_boxes_of_some_pictures_join_the_totals(dishes, tmp_path, capsy
                str(tmp_path / "boxes.csv"), "-o", str(model)]  # fmt: skip
     assert main(command) == 0
     said = capsys.readouterr().err
-    assert "2 boxes with totals in 2 picture(s), 1 of them without one" in said
+    assert "2 dots and 1 boxes with totals in 2 picture(s), 1 of them without a total" in said
+    assert "warning" not in said  # no total, with which the dots could disagree
     assert "10 picture(s)" in said and model.exists()
 
 
