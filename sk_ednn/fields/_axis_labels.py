@@ -97,7 +97,7 @@ def require_labels_like(estimator, X) -> None:
     """
     fitted = getattr(estimator, "axis_labels_", None)
     given = None if fitted is None else axis_labels(X)
-    if given is None:
+    if fitted is None or given is None:
         return
     before = [_Axis(name, direction, tuple(names)) for name, direction, names in fitted]
     now = [_Axis(name, direction, tuple(names)) for name, direction, names in given]
