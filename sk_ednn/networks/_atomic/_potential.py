@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ..._utils.stored import stored
+from ..._utils.threads import limited_threads
 from ...structures import Structures, neighbor_pairs, screened_repulsion
 from ...structures._stress import stress_of
 from ._batch import NeighborTable
@@ -58,6 +59,8 @@ class AtomicPotential:
     block_pairs = 1 << 17
     # Atoms whose neighbours are listed together.
     listed_atoms = 1 << 16
+    # Fewer atoms use one thread: beside other programs, several wait for each other.
+    atoms_worth_threads = 500
 
     network: AbstractAtomicNetwork
     atomic_energies: dict[int, float]
@@ -87,10 +90,13 @@ class AtomicPotential:
         # A network may have species that nothing was learned of.
         species = set(self.network.index.numbers) & set(self.atomic_energies)
         SpeciesIndex(species).check(structures.numbers)
-        parts = [
-            self._predict_listed(structures.take(chunk), forces, stress)
-            for chunk in _chunks(structures.sizes, self.listed_atoms)
-        ]
+        # Steps of a simulation take milliseconds, in which threads gain little.
+        few = structures.n_atoms < self.atoms_worth_threads
+        with limited_threads(1 if few else None):
+            parts = [
+                self._predict_listed(structures.take(chunk), forces, stress)
+                for chunk in _chunks(structures.sizes, self.listed_atoms)
+            ]
         contributions = np.concatenate([part[0] for part in parts])
         numbers, inverse = np.unique(structures.numbers, return_inverse=True)
         baseline = np.array([self.atomic_energies[number] for number in numbers.tolist()])
