@@ -6,6 +6,7 @@ mark such as -9999 as a number.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,18 +14,31 @@ from typing import Any
 import numpy as np
 
 from .._utils.optional import is_from
+from .._utils.stacklevel import outside_package
+from ..exceptions import DataWarning
 from ._chunks import FILL
 from ._hdf5 import virtual_sources
 from ._sources import is_read_in_pieces
 
 # Names of attributes in lower case, without underscores: HDF-EOS, say, has ScaleFactor.
-_PACKED = ("scalefactor", "addoffset")
+_PACKED = ("scalefactor", "addoffset", "scalingfactor", "bscale", "bzero")
 _MISSING = ("fillvalue", "missingvalue", "codemissingvalue", "nodata", "nodatavalue")
 _OTHERS = ("offset", "unsigned", "validrange", "validmin", "validmax")
-# Factors and offsets that say nothing alone, since a slope may also be a property of what is shown.
+# Factors and offsets that declare packed numbers together. One of them alone is only a hint, since
+# a slope may also be a property of what is shown, and a scale the size of a pixel.
 _PAIRS = (("slope", "intercept"), ("rescaleslope", "rescaleintercept"))
-_FACTORS = ("scalefactor", *(factor for factor, _ in _PAIRS))
-_SPELLED = {"scalefactor": "scale_factor", "addoffset": "add_offset"}
+# Of integers, and each one number: three are the size of a voxel and the place of a corner.
+_PAIRS_OF_INTEGERS = (
+    ("scale", "offset"), ("gain", "offset"), ("multiplier", "offset"), ("slope", "offset"),
+    ("gain", "bias"),
+)  # fmt: skip
+_ALL_PAIRS = (*_PAIRS, *_PAIRS_OF_INTEGERS)
+_OF_PAIRS = tuple({name: None for pair in _ALL_PAIRS for name in pair})
+_FACTORS = ("scalefactor", "scalingfactor", "bscale", *(factor for factor, _ in _ALL_PAIRS))
+_SPELLED = {
+    "scalefactor": "scale_factor", "addoffset": "add_offset", "scalingfactor": "scaling_factor",
+    "bscale": "BSCALE", "bzero": "BZERO",
+}  # fmt: skip
 # Fill values up to this size are those of arrays of zeros or ones, so they say nothing.
 _USUAL_FILL = 1
 
@@ -64,6 +78,11 @@ class Packing:
         ------
         ValueError
             If the numbers are packed: ``scale_factor``, ``add_offset`` or ``_Unsigned``.
+
+        Warns
+        -----
+        DataWarning
+            If integers have an attribute such as ``scale`` or ``gain``, which may say so.
         """
         attributes = _attributes(array)
         packed = {key: _numbers(attributes.get(key)) for key in _PACKED}
@@ -72,13 +91,16 @@ class Packing:
         for pair in _PAIRS:
             numbers = {key: _numbers(attributes.get(key)) for key in pair}
             packed |= numbers if all(numbers.values()) else {}
+        kind = getattr(getattr(array, "dtype", None), "kind", "f")
+        for pair in _PAIRS_OF_INTEGERS if kind in "iu" else ():
+            numbers = {key: _numbers(attributes.get(key)) for key in pair}
+            packed |= numbers if all(len(each) == 1 for each in numbers.values()) else {}
         wrong = [
             f"{_SPELLED.get(key, key)}={values[0]:g}"
             for key, values in packed.items()
             if values and any(value != (key in _FACTORS) for value in values)
         ]
         unsigned = str(_plain(attributes.get("unsigned", ""))).lower()
-        kind = getattr(getattr(array, "dtype", None), "kind", "f")
         if (unsigned, kind) in {("true", "i"), ("false", "u")}:
             wrong.append(f"_Unsigned={unsigned}")
         if wrong:
@@ -87,6 +109,8 @@ class Packing:
                 "the file are not the values. Open the file with xarray.open_dataset, which "
                 "decodes them, or decode them as values * scale_factor + add_offset."
             )
+        if kind in "iu":
+            _warn_of_hints(attributes, packed, name)
         missing = [value for key in _MISSING for value in _numbers(attributes.get(key))]
         valid = _numbers(attributes.get("validrange"))
         least, largest = (valid[0], valid[1]) if len(valid) == 2 else (-np.inf, np.inf)
@@ -126,6 +150,24 @@ class Packing:
                 "store, which is read where nothing was written. If they were written, or are "
                 f"meant, {FILL}."
             )
+
+
+def _warn_of_hints(attributes, known, name) -> None:
+    """Warn of attributes of integers that may be a factor or an offset."""
+    hints = {key: _numbers(attributes.get(key)) for key in _OF_PAIRS if key not in known}
+    told = [
+        f"{key}={values[0]:g}"
+        for key, values in hints.items()
+        if len(values) == 1 and values[0] != (key in _FACTORS)
+    ]
+    if told:
+        warnings.warn(
+            f"{name} contains integers, and its attribute(s) {', '.join(told)} may say that these "
+            "are packed. The numbers are used as they are in the file. If they are packed, decode "
+            "them; if not, leave the attribute out.",
+            DataWarning,
+            stacklevel=outside_package(),
+        )
 
 
 def _first(values, marks) -> str:
@@ -180,7 +222,7 @@ def _attributes(array) -> dict[str, Any]:
         names = {str(name).lower().replace("_", ""): name for name in attrs}
         return {
             plain: attrs[names[plain]]
-            for plain in (*_PACKED, *_MISSING, *_OTHERS, *_PAIRS[0], *_PAIRS[1])
+            for plain in (*_PACKED, *_MISSING, *_OTHERS, *_OF_PAIRS)
             if plain in names
         }
     except (RuntimeError, ValueError, OSError):  # of a closed file, which is reported elsewhere

@@ -7,6 +7,7 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from sk_ednn import EDNNRegressor, GridTiling
+from sk_ednn.exceptions import DataWarning
 from sk_ednn.fields import ArraySource
 from sk_ednn.fields._packing import Packing
 from tests.fields._stored import X, Y, model
@@ -21,6 +22,11 @@ PACKED = [
     {"ScaleFactor": 1.0, "Offset": 20.0},  # as HDF-EOS spells it
     {"Slope": 0.1, "Intercept": 0.0},
     {"RescaleSlope": "1", "RescaleIntercept": "-1024"},
+    {"scale": 0.01, "offset": 3.0},
+    {"Gain": 2.0, "Offset": 0.0},
+    {"multiplier": 1.0, "offset": 5},
+    {"scaling_factor": 0.1},
+    {"BSCALE": 1.0, "BZERO": 32768},  # of FITS
 ]
 UNPACKED = [
     {},
@@ -32,10 +38,13 @@ UNPACKED = [
     {"valid_range": [-300, 300]},
     {"_Unsigned": "false"},
     {"offset": [3, 0, 0]},
-    {"slope": 0.1},
-    {"intercept": 3.0},
+    {"scale": [0.1, 0.1, 0.2], "offset": [3, 0, 0]},  # of voxels
     {"slope": 1.0, "intercept": 0.0},
+    {"scale": 1.0},
+    {"gain": 1, "offset": 0},
 ]
+# Each may be a factor or an offset, or describe something else.
+HINTS = [{name: 3.5} for name in ("scale", "offset", "gain", "slope", "intercept", "multiplier")]
 MISSING = [
     {"_FillValue": 7},
     {"missing_value": np.array([7], dtype="i2")},
@@ -106,6 +115,21 @@ def test_other_attributes_change_nothing(kind, attributes, tmp_path):
     fitted = EDNNRegressor(Ridge(), GridTiling(1, 1)).fit(COUNTS, Y)
     predicted = np.asarray(fitted.predict(stored(kind, tmp_path, attributes)))
     np.testing.assert_allclose(predicted, fitted.predict(COUNTS), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("attributes", HINTS)
+def test_a_factor_or_offset_alone_is_doubted_of_integers(kind, attributes, tmp_path):
+    pytest.importorskip("dask.array")
+    (name,) = attributes
+    array = stored(kind, tmp_path, attributes)
+    with pytest.warns(DataWarning, match=rf"X contains integers, and .* {name}=3\.5 may say"):
+        fitted = EDNNRegressor(Ridge(), GridTiling(1, 1)).fit(array, Y)
+    plain = EDNNRegressor(Ridge(), GridTiling(1, 1)).fit(COUNTS, Y)
+    np.testing.assert_array_equal(fitted.predict(COUNTS), plain.predict(COUNTS))
+    (tmp_path / "floats").mkdir()
+    of_floats = stored(kind, tmp_path / "floats", attributes, COUNTS.astype("f8"))
+    np.asarray(plain.predict(of_floats))  # without a warning: packed numbers are integers
 
 
 @pytest.mark.parametrize("part", ["y", "sample_weight"])
