@@ -7,6 +7,7 @@ atoms to zero, and ``get_potential_energy`` adds the energies of springs.
 import numpy as np
 
 from ..fields._in_memory import as_array
+from ..structures._named_units import require_named_units
 
 # Names of energies, in the order of preference; then any name that contains "energy".
 _NAMES = ("energy", "REF_energy", "ref_energy", "dft_energy", "DFT_energy", "total_energy")
@@ -89,6 +90,8 @@ def energies_of(structures, name=None):
             raise ValueError(
                 f"Energies must be numbers, but structure {k} has {name} = {values[name]!r}."
             )
+    places = [f"structure {k}" for k in range(len(structures))]
+    require_named_units(structures, places, {"energy": name})
     energies = np.array([values[name] for values in named], dtype=np.float64)
     wrong = np.flatnonzero(~np.isfinite(energies))
     if wrong.size:
@@ -144,6 +147,8 @@ def forces_of(structures, name=None):
             f"{len(missing)} of {len(by_structure)} structures have no {name or 'forces'}, first "
             f"structure {missing[0]}. Leave them out, or fit to energies alone."
         )
+    places = [f"structure {k}" for k in range(len(structures))]
+    require_named_units(structures, places, {"forces": name or "forces"})
     by_structure = [
         as_array(forces, f"forces of structure {k}") for k, forces in enumerate(by_structure)
     ]
@@ -186,6 +191,12 @@ def _energy_name(named) -> str:
     """Return the name of the energies."""
     everywhere = [name for name in named[0] if all(name in values for values in named)]
     energies = [name for name in everywhere if is_label(name, ("energy",)) or name.lower() == "e"]
+    # The comments of CP2K's trajectories: i = 5, time = 2.500, E = -17.1643447508
+    if energies == ["E"] and {"i", "time"} <= set(everywhere):
+        raise ValueError(
+            "The structures have entries i, time and E, as CP2K writes them, and its energies E "
+            "are in hartree. Convert them with ase.units.Hartree, and name them energy."
+        )
     for name in _NAMES:
         if name in energies:
             return name

@@ -12,6 +12,7 @@ from ..exceptions import TileModelError
 from ..structures import Structures
 from ..structures._elements import symbol
 from ..structures._files import is_path, naming, read_with_places
+from ..structures._named_units import require_named_units
 from ._label_readers import READERS
 from ._named_labels import KINDS, Named, named_labels
 
@@ -149,6 +150,11 @@ def labelled(X, y=None, forces=None, stress=None, names=None) -> LabelledStructu
         arrays[kind] = reader.missing() if values is None else values
         is_known = reader.known(arrays[kind])
         labels[kind] = {"from": source, "known": int(is_known.sum()), "unit": _UNITS[kind]}
+    require_named_units(
+        given,
+        places,
+        {kind: labels[kind]["from"] for kind in KINDS if labels[kind]["from"] != "given"},
+    )
     _check_stress_has_cells(arrays["stress"], structures, places)
     if not any(labels[kind]["known"] for kind in KINDS):
         raise TileModelError(

@@ -13,6 +13,8 @@ from os import PathLike, fspath
 from .._utils.file_names import files_of, require_plain
 from .._utils.optional import needing
 from ._deepmd import is_deepmd, read_deepmd
+from ._lammps_text import checked as lammps_checked
+from ._named_units import require_named_units
 
 # Formats that may contain pickles, which run code when they are read.
 _PICKLES = {"bundletrajectory", "trj", "pickle"}
@@ -74,7 +76,9 @@ def read_with_places(names) -> list[tuple]:
     with needing(f"Reading structures from {names!r}"):
         import ase.io  # noqa: F401
     parts = [names] if is_path(names) else names
-    return [pair for name in parts for file in _files(fspath(name)) for pair in _read(*file)]
+    pairs = [pair for name in parts for file in _files(fspath(name)) for pair in _read(*file)]
+    require_named_units([structure for structure, _ in pairs], [place for _, place in pairs])
+    return pairs
 
 
 @contextmanager
@@ -183,6 +187,8 @@ def _frames(file, index):
     frames = iread(file, selected, do_not_split_by_at_sign=True)
     if kind == "xsf":
         frames = _with_energy(frames, file)
+    if kind in ("lammps-data", "lammps-dump-text", "lammps-dump-binary"):
+        frames = lammps_checked(frames, file, kind)
     if kind == "vasp":
         frames = _with_whole_lines(frames, file)
     return frames, kind in ("extxyz", "xyz") and index is None
