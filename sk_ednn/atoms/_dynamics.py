@@ -26,7 +26,8 @@ class Relaxed(NamedTuple):
 
     Attributes
     ----------
-    energy : float, in eV
+    initial_energy, energy : float, in eV
+        Before and after.
     largest_force : float, in eV/Å
     steps : int
     converged : bool
@@ -36,6 +37,7 @@ class Relaxed(NamedTuple):
         What remains: xx, yy, zz, yz, xz, xy, positive under tension; None if it is not predicted.
     """
 
+    initial_energy: float
     energy: float
     largest_force: float
     steps: int
@@ -63,7 +65,16 @@ def calculator_of(model):
     return EDNNCalculator(model)
 
 
-def relax(structure, calculator, *, fmax=0.05, steps=500, cell=False, trajectory=None) -> Relaxed:
+def relax(
+    structure,
+    calculator,
+    *,
+    fmax=0.05,
+    steps=500,
+    cell=False,
+    trajectory=None,
+    record: Callable[[dict], None] = lambda record: None,
+) -> Relaxed:
     """Relax a structure in place with BFGS.
 
     Parameters
@@ -79,21 +90,32 @@ def relax(structure, calculator, *, fmax=0.05, steps=500, cell=False, trajectory
         Also relax the cell, along periodic directions.
     trajectory : str, default=None
         File for the steps, with the extension .traj.
+    record : callable
+        Called before the first step and after each with a dict of ``step``, ``energy`` (eV) and
+        ``fmax``, which has to become smaller than the parameter of this name.
     """
     structure.calc = calculator
+    initial = structure.get_potential_energy()
     moved: Any = structure
     if cell:
         from ase.filters import FrechetCellFilter
 
         moved = FrechetCellFilter(structure, mask=periodic_strains(structure))
     optimizer = BFGS(moved, logfile=None, trajectory=trajectory)
+
+    def note():
+        largest = float(np.linalg.norm(moved.get_forces(), axis=1).max())
+        energy = structure.get_potential_energy()
+        record({"step": optimizer.nsteps, "energy": energy, "fmax": largest})
+
+    optimizer.attach(note)
     with warnings.catch_warnings():
         # The logarithm of the strain, whose errors of round-off say nothing.
         warnings.filterwarnings("ignore", _ROUND_OFF_OF_LOGM, RuntimeWarning)
         converged = bool(optimizer.run(fmax=fmax, steps=steps))
     largest = float(np.linalg.norm(structure.get_forces(), axis=1).max())
     return Relaxed(
-        structure.get_potential_energy(), largest, optimizer.nsteps, converged,
+        initial, structure.get_potential_energy(), largest, optimizer.nsteps, converged,
         structure.cell.cellpar().tolist() if structure.cell.rank == 3 else None,
         _stress_of(structure),
     )  # fmt: skip

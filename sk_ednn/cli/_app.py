@@ -197,10 +197,11 @@ def relax(
     ctx: typer.Context,
     model: Annotated[Path, typer.Argument(help="Model file of a potential or a model of images.")],
     fields: Annotated[
-        str, typer.Argument(help="File of one structure, such as POSCAR, run.extxyz@-1 or a .cif.")
+        str,
+        typer.Argument(help="File of structures, such as POSCAR, run.extxyz, run.extxyz@-1, .cif."),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="File for the relaxed structure.")
+        Path, typer.Option("--output", "-o", help="File for the relaxed structures.")
     ] = Path("relaxed.extxyz"),
     fmax: Annotated[
         float,
@@ -214,20 +215,21 @@ def relax(
         bool, typer.Option("--cell", help="Also relax the cell, and print it.")
     ] = False,
     repeat: Annotated[
-        str | None, typer.Option(help="Repeat the structure first, such as 2 or 2,2,1.")
+        str | None, typer.Option(help="Repeat the structures first, such as 2 or 2,2,1.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     as_json: Json = False,
+    quiet: Quiet = False,
 ):
-    """Relax a structure with a fitted model."""
+    """Relax structures with a fitted model, one after the other."""
     from . import _simulate
 
     with one_line_errors():
         result = _simulate.relax(SimpleNamespace(**ctx.params))
     if as_json:
         _print_json(result)
-        return
-    _simulate.show_relaxed(result, cell=cell)
+    else:
+        typer.echo(f"written to {output}")
 
 
 @app.command()
@@ -259,8 +261,7 @@ def md(
     if as_json:
         _print_json(result)
     else:
-        frames = "1 frame" if result["frames"] == 1 else f"{result['frames']} frames"
-        typer.echo(f"{frames} written to {result['output']}")
+        _simulate.show_dynamics(result)
 
 
 @app.command()

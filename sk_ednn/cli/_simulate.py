@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import fmean
 from typing import Any
 
 import typer
@@ -14,14 +15,18 @@ from ._inputs import load_model
 from ._paths import check_paths, may_replace
 from ._structure_names import are_structures
 
-_COLUMNS = {
+# Titles of columns, by the names of what is recorded.
+_OF_DYNAMICS = {
     "step": "step", "time": "time (ps)", "energy": "energy (eV)", "total": "total (eV)",
     "temperature": "T (K)", "pressure": "p (GPa)",
 }  # fmt: skip
+_OF_RELAXATION = {"step": "step", "energy": "energy (eV)", "fmax": "fmax (eV/Å)"}
+# Shown with fixed decimals: what counts is the change of a total, which may be large.
+_ENERGIES = ("energy", "total")
 
 
 def relax(options) -> dict[str, Any]:
-    """Relax a structure, and write it.
+    """Relax structures one after the other, print each result unless it is JSON, and write them.
 
     Parameters
     ----------
@@ -29,41 +34,49 @@ def relax(options) -> dict[str, Any]:
         The parameters of the command, by name.
     """
     _require_positive("--fmax", options.fmax)
-    structure, calculator = _begin(options)
+    (structures, places), calculator = _begin(options)
+    several = len(structures) > 1
+    require_format(options.output, several=several)
     from ..atoms import _dynamics
 
-    done = _dynamics.relax(
-        structure, calculator, fmax=options.fmax, steps=options.steps, cell=options.cell
-    )
-    write_structures(options.output, structure)
-    return {**done._asdict(), "output": str(options.output)}
+    if several:  # an error in the last one would cost the work on the others
+        for structure, place in zip(structures, places, strict=True):
+            _require_relaxable(structure, place, calculator, options)
+    # Between the steps of many structures their results would be lost.
+    show = None if several else _lines(options, _OF_RELAXATION)
+    frames: list = []
+    results: list[dict] = []
+    moving = None
 
+    with Interrupts().watched() as interrupts:
+        try:
+            for structure, place in zip(structures, places, strict=True):
 
-def show_relaxed(result, *, cell) -> None:
-    """Print the result of `relax`.
+                def record(row, structure=structure):
+                    nonlocal moving
+                    moving = _frame_of(structure)
+                    if show is not None:
+                        show(row)
 
-    Parameters
-    ----------
-    result : dict
-    cell : bool
-        Whether the cell was relaxed.
-    """
-    end = "relaxed" if result["converged"] else "not relaxed yet"
-    typer.echo(
-        f"{end} after {result['steps']} steps: {result['energy']:.6g} eV, largest force "
-        f"{result['largest_force']:.3g} eV/Å; written to {result['output']}"
-    )
-    if not cell:
-        return
-    lengths, angles = result["cell"][:3], result["cell"][3:]
-    text = f"cell: {_listed(lengths, 6)} Å; {_listed(angles, 5)} degrees"
-    if result["stress"] is not None:
-        text += f"; remaining stress (xx, yy, zz, yz, xz, xy): {_listed(result['stress'], 3)} GPa"
-    typer.echo(text)
-
-
-def _listed(numbers, digits) -> str:
-    return ", ".join(f"{number:.{digits}g}" for number in numbers)
+                done = _dynamics.relax(
+                    structure, calculator, fmax=options.fmax, steps=options.steps,
+                    cell=options.cell, record=record,
+                )  # fmt: skip
+                moving = None
+                frames.append(_frame_of(structure))
+                results.append({"structure": place, "atoms": len(structure), **done._asdict()})
+                if not options.as_json:
+                    _show_relaxed(results[-1], cell=options.cell, named=several)
+        except KeyboardInterrupt:
+            if not (interrupts.seen and (frames or moving)):
+                raise
+    write_structures(options.output, frames if moving is None else [*frames, moving])
+    if interrupts.seen:
+        last = "" if moving is None else ", and the last step of the next,"
+        interrupts.end(
+            f"{len(frames)} of {len(structures)} structures{last} were written to {options.output}"
+        )
+    return {"structures": results, "output": str(options.output)}
 
 
 def dynamics(options) -> dict[str, Any]:
@@ -89,22 +102,21 @@ def dynamics(options) -> dict[str, Any]:
         raise ValueError(
             f"--pressure is for --ensemble npt; {options.ensemble} keeps the cell as it is."
         )
-    structure, calculator = _begin(options, several=True)
-    frames, records = [], []
-    shown = not (options.quiet or options.as_json)
-    if shown:
-        typer.echo("  ".join(f"{title:>12}" for title in _COLUMNS.values()), err=True)
+    read, calculator = _begin(options)
+    if len(read.structures) > 1:
+        raise ValueError(
+            f"Expected one structure, but {options.fields} contains {len(read.structures)}. Select "
+            f"one, such as {options.fields}@0."
+        )
+    (structure,) = read.structures
+    frames: list = []
+    records: list[dict] = []
+    show = _lines(options, _OF_DYNAMICS)
 
     def record(now):
-        frame = structure.copy()
-        frame.calc = _frozen(structure)
-        frames.append(frame)
+        frames.append(_frame_of(structure))
         records.append(now)
-        if shown:
-            values = [now.get(name) for name in _COLUMNS]
-            typer.echo(
-                "  ".join(f"{'' if v is None else format(v, '.6g'):>12}" for v in values), err=True
-            )
+        show(now)
 
     with Interrupts().watched() as interrupts:
         try:
@@ -119,7 +131,30 @@ def dynamics(options) -> dict[str, Any]:
     write_structures(options.output, frames)
     if interrupts.seen:
         interrupts.end(f"the {len(frames)} frames so far were written to {options.output}")
-    return {"frames": len(frames), "last": records[-1], "output": str(options.output)}
+    return {
+        "frames": len(frames),
+        "first": records[0],
+        "last": records[-1],
+        "mean_temperature": fmean(row["temperature"] for row in records),
+        "output": str(options.output),
+    }
+
+
+def show_dynamics(result) -> None:
+    """Print the result of `dynamics`.
+
+    Parameters
+    ----------
+    result : dict
+    """
+    first, last = result["first"], result["last"]
+    typer.echo(
+        f"{last['time']:.6g} ps: potential energy {first['energy']:.4f} to {last['energy']:.4f} "
+        f"eV, total energy {first['total']:.4f} to {last['total']:.4f} eV; mean temperature "
+        f"{result['mean_temperature']:.4g} K"
+    )
+    frames = "1 frame" if result["frames"] == 1 else f"{result['frames']} frames"
+    typer.echo(f"{frames} written to {result['output']}")
 
 
 # --- steps ------------------------------------------------------------------------------------
@@ -135,7 +170,68 @@ def _require_finite(option, value):
         raise ValueError(f"{option} must be a finite number; got {value}.")
 
 
-def _begin(options, several=False):
+def _lines(options, columns):
+    """Return a function that prints recorded numbers in columns, after a line of their titles."""
+    if options.quiet or options.as_json:
+        return lambda row: None
+    typer.echo("  ".join(f"{title:>12}" for title in columns.values()), err=True)
+
+    def show(row):
+        cells = (
+            ""
+            if row.get(name) is None
+            else format(row[name], ".4f" if name in _ENERGIES else ".6g")
+            for name in columns
+        )
+        typer.echo("  ".join(f"{cell:>12}" for cell in cells), err=True)
+
+    return show
+
+
+def _show_relaxed(result, *, cell, named):
+    end = "relaxed" if result["converged"] else "not relaxed yet"
+    steps = "1 step" if result["steps"] == 1 else f"{result['steps']} steps"
+    before, after = result["initial_energy"], result["energy"]
+    typer.echo(
+        f"{result['structure'] + ': ' if named else ''}{end} after {steps}: {before:.4f} to "
+        f"{after:.4f} eV, a change of {after - before:.4g} eV or "
+        f"{1e3 * (after - before) / result['atoms']:.4g} meV/atom; largest force "
+        f"{result['largest_force']:.3g} eV/Å"
+    )
+    if not cell:
+        return
+    lengths, angles = result["cell"][:3], result["cell"][3:]
+    text = f"cell: {_listed(lengths, 6)} Å; {_listed(angles, 5)} degrees"
+    if result["stress"] is not None:
+        text += f"; remaining stress (xx, yy, zz, yz, xz, xy): {_listed(result['stress'], 3)} GPa"
+    typer.echo(text)
+
+
+def _listed(numbers, digits) -> str:
+    return ", ".join(f"{number:.{digits}g}" for number in numbers)
+
+
+def _require_relaxable(structure, place, calculator, options):
+    from ..atoms._dynamics import periodic_strains
+
+    try:
+        calculator.get_potential_energy(structure)
+        if options.cell:
+            periodic_strains(structure)
+    except ValueError as error:
+        raise type(error)(f"{place}: {error}") from error
+
+
+def _frame_of(structure):
+    from ..atoms._dynamics import frozen
+
+    frame = structure.copy()
+    frame.calc = frozen(structure)
+    return frame
+
+
+def _begin(options):
+    """Return the structures, repeated, with their places in files, and the calculator."""
     check_readable(options.model)
     if not are_structures(options.fields):
         raise ValueError(
@@ -143,22 +239,17 @@ def _begin(options, several=False):
             "POSCAR."
         )
     check_paths(options)
-    require_format(options.output, several=several)
+    require_format(options.output, several=hasattr(options, "ensemble"))
     may_replace("--output", options.output, options.force)
     model = load_model(options.model, None)
     from ..atoms._dynamics import calculator_of
     from ._structures import read_for
 
     read = read_for(model, options.fields)
-    if len(read.structures) > 1:
-        raise ValueError(
-            f"Expected one structure, but {options.fields} contains {len(read.structures)}. Select "
-            f"one, such as {options.fields}@0."
-        )
-    structure = read.structures[0]
     if options.repeat is not None:
-        structure = _repeated(structure, _repeats(options.repeat))
-    return structure, calculator_of(model)
+        repeats = _repeats(options.repeat)
+        read = read._replace(structures=[_repeated(each, repeats) for each in read.structures])
+    return read, calculator_of(model)
 
 
 def _repeated(structure, repeats):
@@ -178,9 +269,3 @@ def _repeats(text) -> tuple[int, ...]:
     if len(values) not in (1, 3) or min(values, default=0) < 1:
         raise ValueError(f"--repeat must be such as 2 or 2,2,1; got {text!r}.")
     return values * 3 if len(values) == 1 else values
-
-
-def _frozen(structure):
-    from ..atoms._dynamics import frozen
-
-    return frozen(structure)

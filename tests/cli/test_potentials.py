@@ -383,19 +383,106 @@ def test_training_goes_on_from_a_model(go, files):
 def test_structures_relax_and_move(go, files):
     go("fit train.extxyz --epochs 10 --cutoff 4 --json -o p.ednn")
     result = json.loads(go("relax p.ednn test.extxyz@0 -o r.extxyz --steps 5 --json").stdout)
+    (one,) = result["structures"]
     before = load(files / "p.ednn").predict("test.extxyz")[0]
-    assert result["energy"] < before and io.read(files / "r.extxyz").get_forces().shape == (4, 3)
+    assert one["initial_energy"] == pytest.approx(before) and one["energy"] < before
+    assert io.read(files / "r.extxyz").get_forces().shape == (4, 3)
     go("relax p.ednn test.extxyz@0 -o r.extxyz", 1)  # it is there
-    go("relax p.ednn test.extxyz -o r2.extxyz", 1)  # one of several
     line = "md p.ednn test.extxyz@0 --steps 6 --interval 3 --timestep 0.1 --force"
+    several = "md p.ednn test.extxyz -o several.traj"
+    assert "test.extxyz contains 4. Select one, such as test.extxyz@0" in go(several, 1).stderr
     for ensemble in ("nve", "nvt", "npt"):
         result = json.loads(go(f"{line} --ensemble {ensemble} --json -o md.extxyz").stdout)
+        energies = [each["energy"] for each in (result["first"], result["last"])]
         assert result["frames"] == 3 and result["last"]["step"] == 6
         frames = io.read(files / "md.extxyz", ":")
         assert len(frames) == 3 and "pressure" in result["last"]
+        of_frames = [frames[k].get_potential_energy() for k in (0, -1)]
+        assert of_frames == pytest.approx(energies)
+        temperatures = [frame.get_temperature() for frame in frames]
+        assert result["mean_temperature"] == pytest.approx(np.mean(temperatures), rel=1e-3)
     assert "temp" not in go(f"{line} --repeat 2,1,1 -o md.traj -q").stderr
     assert len(io.read(files / "md.traj@0")) == 8
     assert "must be one of nve" in go(f"{line} --ensemble mtk", 1).output
+
+
+NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
+
+
+def test_a_relaxation_shows_its_steps_and_what_it_gained(go, files):
+    go("fit train.extxyz --epochs 10 --cutoff 4 --json -o p.ednn")
+    line = "relax p.ednn test.extxyz@0 -o r.extxyz --force --fmax 1e-6 --steps"
+    shown = go(f"{line} 5")
+    title, *rows = shown.stderr.splitlines()
+    assert title.split() == ["step", "energy", "(eV)", "fmax", "(eV/Å)"]
+    steps = [[float(cell) for cell in row.split()] for row in rows]
+    assert [row[0] for row in steps] == [0, 1, 2, 3, 4, 5]
+    end, written = shown.stdout.splitlines()
+    assert written == "written to r.extxyz"
+    words = f"not relaxed yet after 5 steps: ({NUMBER}) to ({NUMBER}) eV, a change of ({NUMBER}) eV"
+    words += f" or ({NUMBER}) meV/atom; largest force ({NUMBER}) eV/Å"
+    found = [float(group) for group in re.fullmatch(words, end).groups()]
+    first, last, change, per_atom, largest = found
+    assert [first, last] == [steps[0][1], steps[-1][1]]
+    assert change == pytest.approx(last - first, abs=2e-4)
+    assert per_atom == pytest.approx(1e3 * change / 4, rel=2e-3)
+    assert largest == pytest.approx(steps[-1][2], rel=1e-2)
+    assert not go(f"{line} 1 -q").stderr
+    assert go(f"{line} 1 --fmax 1e6").stdout.startswith("relaxed after 0 steps")
+
+
+def test_structures_of_a_file_are_relaxed_one_after_the_other(go, files):
+    go("fit train.extxyz --epochs 3 --cutoff 4 --json -o p.ednn")
+    line = "relax p.ednn test.extxyz{} --steps 2 --fmax 1e-6 --cell --force"
+    *lines, written = go(f"{line.format('')} -o all.extxyz").stdout.splitlines()
+    places = [place for _, place in read_with_places("test.extxyz")]
+    named, cells = lines[::2], lines[1::2]
+    assert [text.partition(": not relaxed yet after 2 steps: ")[0] for text in named] == places
+    assert all(text.startswith("cell: ") for text in cells) and written == "written to all.extxyz"
+    results = json.loads(go(f"{line.format('')} -o all.extxyz --json").stdout)["structures"]
+    frames = io.read(files / "all.extxyz", ":")
+    energies = [frame.get_potential_energy() for frame in frames]
+    assert energies == pytest.approx([each["energy"] for each in results])
+    alone = json.loads(go(f"{line.format('@2')} -o r.extxyz --json").stdout)["structures"]
+    assert alone[0]["energy"] == pytest.approx(results[2]["energy"], abs=1e-6)
+
+
+def test_structures_that_cannot_be_relaxed_are_refused_before_the_others(go, files):
+    go("fit train.extxyz --epochs 1 --cutoff 4 --json -o p.ednn")
+    foreign = labelled_atoms(2)
+    foreign[1].symbols[0] = "Pu"
+    io.write(files / "foreign.extxyz", foreign)
+    isolated = labelled_atoms(2)
+    isolated[1].pbc = False
+    io.write(files / "isolated.extxyz", isolated)
+    line = "relax p.ednn {} --cell -o refused.extxyz"
+    for name, words in (("foreign", "Pu"), ("isolated", "The cell cannot be relaxed")):
+        shown = go(line.format(f"{name}.extxyz"), 1)
+        place = read_with_places(f"{name}.extxyz")[1][1]
+        assert f"error: {place}: " in shown.stderr and words in shown.stderr
+        assert not shown.stdout and not (files / "refused.extxyz").exists()
+    line = "relax p.ednn test.extxyz -o POSCAR"
+    assert "the format vasp has room for a single structure" in go(line, 1).stderr
+
+
+def test_ctrl_c_keeps_what_was_relaxed(go, files, monkeypatch):
+    from ase.optimize import BFGS
+
+    go("fit train.extxyz --epochs 1 --cutoff 4 --json -o p.ednn")
+    step, seen = BFGS.step, []
+
+    def interrupted(optimizer, *args):
+        seen.append(optimizer)
+        if len(seen) == 5:
+            signal.raise_signal(signal.SIGINT)
+        return step(optimizer, *args)
+
+    monkeypatch.setattr(BFGS, "step", interrupted)
+    line = "relax p.ednn test.extxyz --steps 3 --fmax 1e-6 -o stopped.extxyz"
+    shown = go(line, 130)
+    words = "1 of 4 structures, and the last step of the next, were written to stopped.extxyz"
+    assert words in shown.stderr
+    assert len(io.read(files / "stopped.extxyz", ":")) == 2
 
 
 def test_cells_are_relaxed_along_periodic_directions_only(go, files):
@@ -435,15 +522,15 @@ def test_cells_are_relaxed_along_periodic_directions_only(go, files):
 def test_a_relaxed_cell_and_its_stress_are_told(go, files):
     go("fit train.extxyz --epochs 3 --cutoff 4 --json -o p.ednn")
     line = "relax p.ednn test.extxyz@0 --steps 4 -o cell.extxyz --force"
-    result = json.loads(go(f"{line} --cell --json").stdout)
+    (result,) = json.loads(go(f"{line} --cell --json").stdout)["structures"]
     relaxed = io.read(files / "cell.extxyz")
     assert result["cell"] == pytest.approx(relaxed.cell.cellpar(), abs=1e-5)
     assert result["stress"] == pytest.approx(relaxed.get_stress() / units.GPa, abs=1e-5)
-    _, second = go(f"{line} --cell").stdout.splitlines()
+    _, second, _ = go(f"{line} --cell").stdout.splitlines()
     assert f"cell: {result['cell'][0]:.6g}, {result['cell'][1]:.6g}, " in second
     assert second.endswith(" GPa") and "remaining stress (xx, yy, zz, yz, xz, xy): " in second
     assert "cell" not in go(line).stdout.replace("cell.extxyz", "")
-    fixed = json.loads(go(f"{line} --json").stdout)
+    (fixed,) = json.loads(go(f"{line} --json").stdout)["structures"]
     assert fixed["cell"] == pytest.approx(io.read(files / "test.extxyz@0").cell.cellpar())
 
 
