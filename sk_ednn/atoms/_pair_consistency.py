@@ -1,11 +1,14 @@
-"""Compare energies with those of a pair potential fitted to the forces only."""
+"""Compare energies and stresses with those of a pair potential fitted to the forces only."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..descriptors._radial import polynomial_cutoff
 from ..structures import neighbor_pairs
+from ..structures._stress import VOIGT
 
 _CUTOFF = 6.0  # Å
 _FUNCTIONS = 8  # of the distance, for each pair of species
@@ -18,11 +21,29 @@ _LEAST, _ROWS = 8, 8
 _EXPLAINED = 0.5
 
 
-def pair_energies(data):
-    """Return energies of a pair potential fitted to the forces, and those of the labels.
+@dataclass(frozen=True)
+class Compared:
+    """Labels, and the same quantity of a pair potential fitted to the forces.
+
+    Attributes
+    ----------
+    pair, labels : ndarray
+        Less their means over structures of one composition; empty where there are too few data, or
+        where the forces are not those of pairs.
+    volume : float, default=0.0
+        Mean volume of the structures, of stresses.
+    """
+
+    pair: np.ndarray
+    labels: np.ndarray
+    volume: float = 0.0
+
+
+def compared_with_pairs(data) -> tuple[Compared, Compared]:
+    """Compare energies and stresses with those of a pair potential fitted to the forces only.
 
     Differences between structures of one composition are compared, since forces do not show the
-    energies of atoms. No trajectory is needed.
+    energies of atoms, nor what depends on the volume alone. No trajectory is needed.
 
     Parameters
     ----------
@@ -30,19 +51,20 @@ def pair_energies(data):
 
     Returns
     -------
-    pair, labels : ndarray of shape (n_structures,), in eV per atom
-        Less their means over structures of one composition; empty where there are too few data, or
-        where the forces are not those of pairs.
+    energies, stresses : Compared
+        Energies in eV per atom.
     """
+    nothing = Compared(np.zeros(0), np.zeros(0))
     chosen = _chosen(data)
-    nothing = np.zeros(0), np.zeros(0)
-    if len(chosen) < _LEAST:
-        return nothing
+    has_energy = ~np.isnan(data.energies[chosen])
+    has_stress = ~np.isnan(data.stress[chosen]).any(axis=1)
+    if max(has_energy.sum(), has_stress.sum()) < _LEAST:
+        return nothing, nothing
     structures = data.structures.take(chosen)
     forces = np.concatenate([data.forces_of(k) for k in chosen]).ravel()
-    totals, gradients = _design(structures)
+    totals, gradients, virials = _design(structures)
     if len(forces) < _ROWS * gradients.shape[1]:
-        return nothing
+        return nothing, nothing
     scale = np.sqrt(np.mean(gradients**2, axis=0))
     seen = scale > 0
     columns = gradients[:, seen] / scale[seen]
@@ -51,22 +73,45 @@ def pair_energies(data):
     solution = np.linalg.solve(gram, -(columns.T @ forces))
     rest = forces + columns @ solution
     if rest @ rest > (1 - _EXPLAINED) * (forces @ forces):
-        return nothing
-    energies = totals[:, seen] @ (solution / scale[seen])
-    _, groups = _compositions(structures)
-    out = []
-    for values in (energies / structures.sizes, data.energies[chosen] / structures.sizes):
-        means = np.bincount(groups, values) / np.bincount(groups)
-        out.append(values - means[groups])
-    return out[0], out[1]
+        return nothing, nothing
+    weights = solution / scale[seen]
+    sizes, volumes = structures.sizes, structures.volumes
+    has_stress &= volumes > 0
+    volumes = np.where(has_stress, volumes, 1.0)
+    energies, stresses = totals[:, seen] @ weights, virials[..., seen] @ weights
+    parts = []
+    for known, pair, labels in (
+        (has_energy, energies / sizes, data.energies[chosen] / sizes),
+        (has_stress, stresses / volumes[:, None], data.stress[chosen]),
+    ):
+        if known.sum() < _LEAST:
+            parts.append(nothing)
+            continue
+        _, groups = _compositions(structures.take(np.flatnonzero(known)))
+        parts.append(
+            Compared(
+                *(_deviations(values[known], groups).ravel() for values in (pair, labels)),
+                float(volumes[known].mean()),
+            )
+        )
+    return parts[0], parts[1]
+
+
+def _deviations(values, groups) -> np.ndarray:
+    """Return values less their means over groups."""
+    rows = values.reshape(len(values), -1)
+    sums = np.zeros((groups.max() + 1, rows.shape[1]))
+    np.add.at(sums, groups, rows)
+    return rows - (sums / np.bincount(groups)[:, None])[groups]
 
 
 def _chosen(data):
-    """Return structures with an energy and forces, and with others of their composition."""
+    """Return structures with forces, and with others of their composition."""
     structures = data.structures
     unknown = np.isnan(data.forces).any(axis=1).astype(np.intp)
     has_forces = np.add.reduceat(unknown, structures.offsets[:-1]) == 0
-    rows = np.flatnonzero(has_forces & ~np.isnan(data.energies) & (structures.sizes > 1))
+    has_label = ~np.isnan(data.energies) | ~np.isnan(data.stress).any(axis=1)
+    rows = np.flatnonzero(has_forces & has_label & (structures.sizes > 1))
     if not rows.size:
         return rows
     order = np.random.default_rng(0).permutation(rows)[:_STRUCTURES]
@@ -89,7 +134,14 @@ def _compositions(structures):
 
 
 def _design(structures):
-    """Return sums of functions of distances, (n_structures, n), and gradients, (3 n_atoms, n)."""
+    """Return sums of functions of distances and their gradients by positions and strain.
+
+    Returns
+    -------
+    totals : ndarray of shape (n_structures, n)
+    gradients : ndarray of shape (3 * n_atoms, n)
+    virials : ndarray of shape (n_structures, 6, n)
+    """
     pairs = neighbor_pairs(structures, _CUTOFF)
     numbers, species = np.unique(structures.numbers, return_inverse=True)
     ends = species[pairs.centers], species[pairs.neighbors]
@@ -99,7 +151,9 @@ def _design(structures):
     values, derivatives = _functions(np.linalg.norm(pairs.vectors, axis=1))
     directions = pairs.vectors / np.linalg.norm(pairs.vectors, axis=1, keepdims=True)
     n_atoms, columns = structures.n_atoms, np.arange(_FUNCTIONS)
+    owners = structures.owners
     totals = np.zeros((len(structures), n_kinds, _FUNCTIONS))
+    virials = np.zeros((len(structures), 6, n_kinds, _FUNCTIONS))
     gradients = np.zeros((n_atoms, 3, n_kinds, _FUNCTIONS))
     for kind in np.unique(kinds):
         of_kind = np.flatnonzero(kinds == kind)
@@ -107,12 +161,22 @@ def _design(structures):
         # Each pair is listed from both ends: a half each for energies, and one end for gradients.
         for k in columns:
             totals[:, kind, k] = 0.5 * np.bincount(
-                structures.owners[centers], values[of_kind, k], len(structures)
+                owners[centers], values[of_kind, k], len(structures)
             )
+            pulled = derivatives[of_kind, k, None] * directions[of_kind]
             for axis in range(3):
-                pulled = derivatives[of_kind, k] * directions[of_kind, axis]
-                gradients[:, axis, kind, k] = -np.bincount(centers, pulled, n_atoms)
-    return totals.reshape(len(structures), -1), gradients.reshape(3 * n_atoms, -1)
+                gradients[:, axis, kind, k] = -np.bincount(centers, pulled[:, axis], n_atoms)
+            for entry, (one, other) in enumerate(zip(*VOIGT, strict=True)):
+                virials[:, entry, kind, k] = 0.5 * np.bincount(
+                    owners[centers],
+                    pulled[:, one] * pairs.vectors[of_kind, other],
+                    len(structures),
+                )
+    return (
+        totals.reshape(len(structures), -1),
+        gradients.reshape(3 * n_atoms, -1),
+        virials.reshape(len(structures), 6, -1),
+    )
 
 
 def _functions(distances):

@@ -7,7 +7,7 @@ import numpy as np
 from ..fields._marks import doubt_of_marks
 from ..structures import neighbor_pairs
 from ..structures._elements import symbol
-from ._pair_consistency import pair_energies
+from ._pair_consistency import compared_with_pairs
 
 # The total energy of an atom is about -20.8 Z^(7/3) eV (Thomas and Fermi), a lower bound.
 _THOMAS_FERMI = 20.8
@@ -39,9 +39,12 @@ _OF_FORCES = {
     25.7110: "forces seem to be in rydberg/bohr",
     1 / 23.0605: "forces seem to be in kcal/mol/Å",
 }
+# Ratios of stresses to those in eV/Å³.
 _OF_STRESS = {
-    1 / 160.2177: "stresses seem to be in GPa",
-    1 / 1602.177: "stresses seem to be in kbar",
+    160.2177: "stresses seem to be in GPa",
+    1602.177: "stresses seem to be in kbar",
+    1602177.0: "stresses seem to be in bar",
+    1 / 183.6315: "stresses seem to be in hartree/bohr³",
 }
 
 
@@ -52,12 +55,12 @@ def data_notes(data) -> list[str]:
     ----------
     data : LabelledStructures
     """
-    work = [*_work_of_forces(data), *_work_of_stress(data)]
-    # Less exact, and for structures that are not steps of a trajectory.
-    pairs = [] if work else _pairs(data)
+    work = [*_work_of_forces(data)], [*_work_of_stress(data)]
+    # Less exact, and for structures that are not steps of a trajectory, or cells that are equal.
+    pairs = _pairs(data, *(not each for each in work))
     doubts = [*_marks(data), *_composition(data), *_close(data), *_contradictions(data)]
     doubts += _enormous(data)
-    return [*doubts, *work, *pairs]
+    return [*doubts, *work[0], *work[1], *pairs]
 
 
 def _marks(data):
@@ -213,28 +216,45 @@ def _work_of_stress(data):
         work.append(float(mean @ six))
         gained.append(data.energies[k] - data.energies[other])
     yield from _compared(
-        np.array(work), np.array(gained), _OF_STRESS, "energies and stresses",
+        np.array(work), np.array(gained), {1 / ratio: unit for ratio, unit in _OF_STRESS.items()},
+        "energies and stresses",
         "differences of energies of strained cells are {slope:.3g} times the work of the stress",
     )  # fmt: skip
 
 
-def _pairs(data):
-    """Compare energies with those of a pair potential that is fitted to the forces."""
-    pair, energies = pair_energies(data)
-    if not pair.any() or not energies.any():
+def _pairs(data, forces, stress):
+    """Compare labels with those of a pair potential that is fitted to the forces.
+
+    Parameters
+    ----------
+    data : LabelledStructures
+    forces, stress : bool
+        Whether the energies, the stresses are compared.
+    """
+    energies, stresses = compared_with_pairs(data)
+    if forces:
+        yield from _pairs_compared(energies, "energies", _OF_FORCES)
+    if stress:
+        units = _OF_STRESS | {stresses.volume: "stresses seem to be virials, times the volume"}
+        yield from _pairs_compared(stresses, "stresses", units)
+
+
+def _pairs_compared(compared, what, units):
+    pair, labels = compared.pair, compared.labels
+    if not pair.any() or not labels.any():
         return
-    slope = float(pair @ energies / (pair @ pair))
-    correlation = float(pair @ energies / np.sqrt((pair @ pair) * (energies @ energies)))
+    slope = float(pair @ labels / (pair @ pair))
+    correlation = float(pair @ labels / np.sqrt((pair @ pair) * (labels @ labels)))
     if abs(correlation) < _PAIR_CORRELATION or _PAIR_SLOPES[0] < slope < _PAIR_SLOPES[1]:
         return
-    text = f"energies are {slope:.2g} times those of a pair potential fitted to the forces"
+    text = f"{what} are {slope:.2g} times those of a pair potential fitted to the forces"
+    far = {unit: abs(np.log(abs(slope) / ratio)) for ratio, unit in units.items()}
+    near = [unit for unit, factor in far.items() if factor < np.log(_PAIR_NEAR)]
+    hint = f" ({' or '.join(near)})" if near else ""
     if slope < 0:
-        yield f"The energies and forces have opposite signs: {text}."
+        yield f"The {what} and forces have opposite signs{hint}: {text}."
         return
-    far = {unit: abs(np.log(slope / ratio)) for ratio, unit in _OF_FORCES.items()}
-    likely = [unit for unit, factor in far.items() if factor < np.log(_PAIR_NEAR)]
-    hint = f" ({' or '.join(likely)})" if likely else ""
-    yield f"The energies and forces are inconsistent{hint}: {text}. Check their units."
+    yield f"The {what} and forces are inconsistent{hint}: {text}. Check their units."
 
 
 def _compared(work, gained, units, what, sentence):

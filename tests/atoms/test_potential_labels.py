@@ -420,6 +420,49 @@ def test_units_are_checked_without_a_trajectory(scale, message):
     assert data_notes(labelled(atoms[:1])) == []
 
 
+def rattled(symbol, strain, *, factor=1.0, times_volume=False, energies=True):
+    """Cells of one composition, equal or strained, whose stresses are multiplied."""
+    made = []
+    for seed in range(12):
+        cell = bulk(symbol, cubic=True) * (2, 1, 1)
+        cell.rattle(0.1, seed=seed)
+        if strain:
+            deformed = np.eye(3) + strain * np.random.default_rng(seed).normal(size=(3, 3))
+            cell.set_cell(cell.cell[:] @ deformed, scale_atoms=True)
+        cell.calc = EMT()
+        volume = cell.get_volume() if times_volume else 1.0
+        results = {"forces": cell.get_forces(), "stress": cell.get_stress() * factor * volume}
+        if energies:
+            results["energy"] = cell.get_potential_energy()
+        cell.calc = SinglePointCalculator(cell, **results)
+        made.append(cell)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({}, None),
+        ({"factor": 160.2177}, "stresses and forces are inconsistent (stresses seem to be in GPa"),
+        ({"factor": 1602.177}, "stresses seem to be in kbar"),
+        ({"factor": -1602.177}, "stresses and forces have opposite signs (stresses seem to be in "),
+        ({"factor": 1 / 183.63}, "stresses seem to be in hartree/bohr³"),
+        ({"factor": -1}, "stresses and forces have opposite signs: stresses are -"),
+        ({"times_volume": True}, "stresses seem to be virials, times the volume"),
+        ({"times_volume": True, "factor": -1}, "have opposite signs (stresses seem to be "),
+    ],
+)
+@pytest.mark.parametrize("symbol", ["Cu", "Al"])
+@pytest.mark.parametrize("strain", [0.0, 0.03])
+@pytest.mark.parametrize("energies", [False, True])
+def test_stresses_are_checked_by_the_forces(symbol, strain, change, message, energies):
+    notes = data_notes(labelled(rattled(symbol, strain, energies=energies, **change)))
+    if message is None:
+        assert notes == []
+    else:
+        assert any(message in note for note in notes), notes
+
+
 @pytest.mark.parametrize("kind", ["energy", "forces", "stress"])
 def test_labels_that_seem_to_mark_missing_ones_are_doubted(kind):
     atoms = labelled_atoms(6)
