@@ -88,12 +88,8 @@ def compared_with_pairs(data) -> tuple[Compared, Compared]:
             parts.append(nothing)
             continue
         _, groups = _compositions(structures.take(np.flatnonzero(known)))
-        parts.append(
-            Compared(
-                *(_deviations(values[known], groups).ravel() for values in (pair, labels)),
-                float(volumes[known].mean()),
-            )
-        )
+        of_pairs, of_labels = (_deviations(values[known], groups) for values in (pair, labels))
+        parts.append(Compared(of_pairs, of_labels, float(volumes[known].mean())))
     return parts[0], parts[1]
 
 
@@ -102,7 +98,7 @@ def _deviations(values, groups) -> np.ndarray:
     rows = values.reshape(len(values), -1)
     sums = np.zeros((groups.max() + 1, rows.shape[1]))
     np.add.at(sums, groups, rows)
-    return rows - (sums / np.bincount(groups)[:, None])[groups]
+    return (rows - (sums / np.bincount(groups)[:, None])[groups]).ravel()
 
 
 def _chosen(data):
