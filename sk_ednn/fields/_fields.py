@@ -19,6 +19,11 @@ from .._utils.wording import with_article
 from ..exceptions import TilingError
 from ._array_like import as_array_like
 from ._array_source import ArraySource
+from ._exact_integers import (
+    require_double_objects,
+    require_doubles,
+    require_doubles_among_floats,
+)
 from ._packing import require_unpacked
 from ._samples import ChosenSamples
 from ._sources import FieldSource, is_read_in_pieces
@@ -33,8 +38,6 @@ _NO_NUMBERS = (
 )  # fmt: skip
 # Of an object in a message.
 _SHOWN_CHARACTERS = 60
-# All integers up to this are doubles.
-_LARGEST_INTEGER = 2**53
 
 
 @dataclass(frozen=True)
@@ -271,11 +274,12 @@ def _require_number_objects(values, name) -> None:
     elif values.dtype.kind == "O":
         kinds = set(map(type, values.ravel()))
     else:
+        require_doubles_among_floats(given, name, values)
         return
     wrong = {kind for kind in kinds if issubclass(kind, _NO_NUMBERS) or kind.__name__ == "NAType"}
     if not wrong:
         if any(issubclass(kind, int) for kind in kinds):
-            _require_double_objects(values, name)
+            require_double_objects(values, name)
         return
     # numpy makes all entries of a list complex that has one.
     found = (
@@ -297,25 +301,6 @@ def _require_number_objects(values, name) -> None:
         f"{unsupported}{name} must be real numbers, but {where} is {shown}, "
         f"{with_article(type(value).__name__)}."
     )
-
-
-def _require_double_objects(values, name) -> None:
-    """Reject integers of Python that double precision rounds, or cannot contain."""
-    for k, value in enumerate(values.flat):
-        if isinstance(value, int) and abs(value) > _LARGEST_INTEGER and not _is_double(value):
-            place = [int(i) for i in np.unravel_index(k, values.shape)]
-            raise ValueError(
-                f"Input {name} contains an integer of {value.bit_length()} bits at {place}, which "
-                "double precision rounds or cannot contain. Subtract a constant, or divide by a "
-                "power of two."
-            )
-
-
-def _is_double(value) -> bool:
-    try:
-        return int(float(value)) == value
-    except OverflowError:
-        return False
 
 
 def _require_real(X) -> None:
@@ -363,6 +348,8 @@ def _check_field(field, index, caller) -> np.ndarray:
         )
     require_unmasked(field, f"X[{index}]")
     require_unpacked(field, f"X[{index}]")
+    if getattr(getattr(field, "dtype", None), "kind", "") == "O":
+        _require_number_objects(field, f"X[{index}]")
     values = check_array(
         field,
         allow_nd=True,
@@ -383,7 +370,7 @@ def require_finite(values, name) -> None:
     # Summing is several times faster than asking each value, in their own type most of all; it
     # overflows only where some are huge.
     if values.dtype.kind != "f":
-        _require_doubles(values, name)
+        require_doubles(values, name)
         return
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(np.sum(values)):
@@ -398,22 +385,3 @@ def require_finite(values, name) -> None:
         "not finite numbers. All of them are needed: leave these samples out, or fill in what is "
         "missing."
     )
-
-
-def _require_doubles(values, name) -> None:
-    """Raise ValueError if doubles, with which models compute, would round integers."""
-    if values.dtype.kind not in "iu" or values.dtype.itemsize < 8 or values.size == 0:
-        return
-    if int(values.min()) >= -_LARGEST_INTEGER and int(values.max()) <= _LARGEST_INTEGER:
-        return
-    doubles = values.astype(np.float64)
-    fits = doubles < float(np.iinfo(values.dtype).max)  # which is rounded to a power of two
-    bad = np.ones(values.shape, dtype=bool)
-    bad[fits] = doubles[fits].astype(values.dtype) != values[fits]
-    if bad.any():
-        place = tuple(int(k) for k in np.argwhere(bad)[0])
-        raise ValueError(
-            f"Input {name} contains {values[place]} at {list(place)}, one of {int(bad.sum())} "
-            "integers beyond 2**53 that double precision rounds, so that different values would be "
-            "equal. Subtract a constant, for example the least value, or divide by a power of two."
-        )

@@ -10,6 +10,7 @@ from .._utils.masks import require_unmasked, unmasked
 from .._utils.optional import is_from
 from ._array_like import require_array_like
 from ._array_source import ArraySource, read_checked, with_checks
+from ._exact_integers import require_doubles_among_floats
 from ._hdf5 import check_hdf5
 from ._packing import Packing, require_unpacked
 from ._sources import is_read_in_pieces
@@ -18,7 +19,7 @@ from ._zarr import check_zarr
 
 _PER_SAMPLE = "an array with something for each sample"
 # Types of values that need no checks.
-_NUMBERS = (int, float)
+_NUMBERS = {int, float}
 
 
 def in_memory(values, name, *, expected=_PER_SAMPLE) -> Any:
@@ -42,18 +43,23 @@ def in_memory(values, name, *, expected=_PER_SAMPLE) -> Any:
     """
     if values is None or (type(values) is np.ndarray and values.dtype.names is None):
         return values
-    if type(values) in (list, tuple) and all(type(value) in _NUMBERS for value in values):
+    if type(values) in (list, tuple) and (kinds := set(map(type, values))) <= _NUMBERS:
+        if len(kinds) > 1:
+            require_doubles_among_floats(values, name)
         return values  # the checks below take longer than a local update
     if isinstance(values, ArraySource):
         return values.read_all()
     require_array_like(values, name, expected)
     if isinstance(values, (list, tuple)) and any(map(_may_be_stored, values)):
-        return [
+        values = [
             in_memory(value, f"{name}[{k}]", expected=expected) for k, value in enumerate(values)
         ]
+        require_doubles_among_floats(values, name)
+        return values
     if not is_read_in_pieces(values):
         require_unmasked(values, name)
         require_unpacked(values, name)
+        require_doubles_among_floats(values, name)
         return values
     if is_from(values, "h5py"):
         check_hdf5(values, False, name)
