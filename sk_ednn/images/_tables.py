@@ -219,8 +219,9 @@ def read_table(path, where) -> tuple[list[str], list[_Row]]:
     width = len(rows[0].cells)
     if width < 2:
         raise TableError(
-            f"{where}: one column, {rows[0].cells[0]!r}. Expected the names of files in one and "
-            "their totals in another, separated by commas, semicolons or tabs."
+            f"{where}, line {rows[0].line}: one column, {rows[0].cells[0]!r}. Expected the names "
+            "of files in one and their totals in another, separated by commas, semicolons or tabs. "
+            "Delete lines above the header, or begin them with '# '."
         )
     for row in rows:
         if len(row.cells) != width:
@@ -251,13 +252,44 @@ def _cells(path, where) -> list[list[str]]:
     if separator_line is not None:
         text, separator = text[separator_line.end() :], separator_line.group(1)
     else:
-        first = next((line for line in text.splitlines() if line.strip()), "")
+        lines = [line for line in text.splitlines() if line.strip()]
+        first = next((line for line in lines if not _is_comment(line)), "")
         separator = max("\t;,", key=lambda mark: (first.count(mark) > 0, mark != ","))
     try:
         rows = list(csv.reader(io.StringIO(text), delimiter=separator))
     except csv.Error as error:  # such as a quote that is never closed in a large file
         raise TableError(f"{where}: not a table of text ({error}). Save it as CSV.") from error
+    rows = _without_comments(rows)
     return rows if separator_line is None else [[], *rows]
+
+
+def _is_comment(line) -> bool:
+    """Return True if a line is a comment; # without a blank behind it may be a name."""
+    return bool(re.match(r"\s*#(\s|$)", line))
+
+
+def _without_comments(rows) -> list[list[str]]:
+    """Return rows with empty ones for comments, so that numbers of lines remain.
+
+    A comment is the header if it stands before numbers and has as many cells as they.
+    """
+    comments = [  # a column may be called #
+        k
+        for k, row in enumerate(rows)
+        if row and _is_comment(row[0]) and (row[0].strip() != "#" or not any(row[1:]))
+    ]
+    others = [row for k, row in enumerate(rows) if row and k not in set(comments)]
+    if not comments or not others:
+        return rows
+    rows, first = list(rows), others[0]
+    has_header = not any(_value(cell) is not None for cell in first)
+    for k in comments:
+        before = not any(row and j not in comments for j, row in enumerate(rows[:k]))
+        if not has_header and before and len(rows[k]) == len(first):
+            rows[k], has_header = [rows[k][0].lstrip().lstrip("#"), *rows[k][1:]], True
+        else:
+            rows[k] = []
+    return rows
 
 
 def thousands(rows, j, header, where) -> str | None:

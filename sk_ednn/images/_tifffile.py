@@ -66,7 +66,7 @@ def open_tiff(path: str, name: str, missing_chunks="error") -> Picture:
             in_pieces = page.is_tiled or len(page.dataoffsets) > 1 or len(series.pages) > 1
             n_other = len(file.series) - 1
             needs = _missing_codec(page)
-            packing = _packing(page, dtype, name)
+            packing, undecided = _packing(page, dtype, name)
     except PictureError:
         raise
     except Exception as error:
@@ -95,6 +95,11 @@ def open_tiff(path: str, name: str, missing_chunks="error") -> Picture:
     inverted = photometric == "MINISWHITE"
     reader = _Tiff(path, name, layout, has_alpha, inverted, by_region, n_bytes, packing)
     notes = [OPAQUE] * has_alpha + ["it is stored inverted, and was turned"] * inverted
+    if undecided is not None:
+        notes.append(
+            f"it declares {undecided} as missing (GDAL_NODATA), which is also black or white: such "
+            "pixels were taken for part of the picture; cut them away if they are not"
+        )
     if n_other:
         notes.append(f"the first of {1 + n_other} pictures in the file was taken")
     if inverted and dtype.kind not in "iu":
@@ -142,6 +147,8 @@ def _require_all_pieces(series, name) -> None:
 def _packing(page, dtype, name):
     """Return which values mark missing ones, as GDAL declares them in a GeoTIFF; None for none.
 
+    And a declared value that may as well be black or white; None for none.
+
     Raises
     ------
     PictureError
@@ -153,13 +160,15 @@ def _packing(page, dtype, name):
         attributes["nodata"] = str(tags[_NODATA]).strip("\0 ")
     for role, number in _ROLES.findall(str(tags.get(_METADATA, ""))):
         attributes["scale_factor" if role == "scale" else "add_offset"] = number
+    undecided = None
     # Black or white without a part of the picture is usual in bytes, and black in it too.
     if dtype.kind == "u" and attributes.get("nodata") in ("0", str(np.iinfo(dtype).max)):
-        del attributes["nodata"]
+        undecided = attributes.pop("nodata")
     try:
-        return Packing.of(SimpleNamespace(attrs=attributes, dtype=dtype), "the picture")
+        packing = Packing.of(SimpleNamespace(attrs=attributes, dtype=dtype), "the picture")
     except ValueError as error:
         raise PictureError(f"{name}: {error}") from error
+    return packing, undecided
 
 
 def _missing_codec(page) -> str | None:

@@ -64,6 +64,20 @@ def test_tags_of_gdal_that_mean_nothing_change_nothing(write, tmp_path):
     np.testing.assert_array_equal(read_pictures(tmp_path)[0].array()[..., 0], GREY)
 
 
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        (gdal(GREY, nodata="0"), True), (gdal(GREY, nodata="255"), True),
+        (gdal(GREY.astype("u2"), nodata="65535"), True), (gdal(GREY, nodata="-9999"), False),
+        (gdal(GREY), False),
+    ],
+)  # fmt: skip
+def test_black_or_white_that_a_file_declares_missing_is_noted(write, said, tmp_path):
+    write(str(tmp_path / "a.tif"))
+    notes = read_pictures(tmp_path)[0].notes
+    assert any("as missing (GDAL_NODATA)" in note for note in notes) == said
+
+
 def test_a_transparent_colour_that_no_pixel_has_changes_nothing(tmp_path):
     values = np.where(GREY == 5, 6, GREY).astype(np.uint8)
     png(values, transparency=5)(tmp_path / "a.png")

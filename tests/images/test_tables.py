@@ -47,6 +47,34 @@ def test_rows_are_matched_by_name_in_any_order_and_format(text, tmp_path):
     assert matches.counts and matches.notes == []
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize(
+    "comment", ["# counted by hand", "# by A, in 2 passes; twice", "#", "  # x"]
+)
+@pytest.mark.parametrize("place", [0, 1, 3])
+@pytest.mark.parametrize("prefix", ["", "sep"])
+def test_comments_are_no_rows(separator, comment, place, prefix, tmp_path):
+    pictures = [as_picture(np.zeros((20, 20)), f"{name}.png") for name in "abc"]
+    lines = ["name,count", "a.png,3", "b.png,5", "c.png,8"]
+    lines = [line.replace(",", separator) for line in lines]
+    lines.insert(place, comment)
+    lines = [f"sep={separator}", *lines] if prefix else lines
+    (tmp_path / "t.csv").write_text("\n".join([*lines, comment, ""]))
+    found = match_totals(pictures, tmp_path / "t.csv")
+    assert found.totals.tolist() == [3, 5, 8] and found.columns == ("count",)
+    assert found.notes == []
+
+
+def test_a_comment_with_the_names_of_columns_is_the_header(tmp_path):
+    pictures = [as_picture(np.zeros((20, 20)), f"{name}.png") for name in "ab"]
+    (tmp_path / "t.csv").write_text("# by hand\n# name,age,count\na.png,1,3\nb.png,2,5\n")
+    found = match_totals(pictures, tmp_path / "t.csv", columns="count")
+    assert found.totals.tolist() == [3, 5]
+    (tmp_path / "t.csv").write_text("name,count\na.png,3\nb.png\n")
+    with pytest.raises(TableError, match="line 3: 1 cells, and 2"):
+        match_totals(pictures, tmp_path / "t.csv")
+
+
 def test_spreadsheets(tmp_path):
     openpyxl = pytest.importorskip("openpyxl")
     book = openpyxl.Workbook()
