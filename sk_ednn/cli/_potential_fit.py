@@ -20,6 +20,7 @@ from ._potential_data import (
 )
 from ._potential_estimator import potential_of
 from ._potential_files import write, write_predictions
+from ._potential_options import require_no_jobs
 
 
 def run(ctx, options, read, say) -> dict[str, Any]:
@@ -50,6 +51,7 @@ def run(ctx, options, read, say) -> dict[str, Any]:
             f"--unit {options.unit}: potentials learn energies in eV, which their files state. "
             "Leave --unit out, or pass --images for a model of totals in any unit."
         )
+    require_no_jobs(options)
     replaced = may_replace("--output", options.output, options.force)
     potential = potential_of(options)
     groups = None if options.group is None else groups_by(read, options.group)

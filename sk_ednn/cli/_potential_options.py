@@ -60,8 +60,20 @@ def check(ctx, options) -> None:
             f"--{fixed[0]} is decided by the potential of --start {options.start}. Leave it out, "
             "or fit a new potential."
         )
+    if options.model in POTENTIALS:
+        require_no_jobs(options)
     check_errors(options.errors)
     labels_of(options)
+
+
+def require_no_jobs(options) -> None:
+    """Raise if a number of workers is given, which the training of a potential does not have."""
+    if options.jobs is not None:
+        raise ValueError(
+            f"--jobs {options.jobs} has no effect on potentials, whose networks are trained one "
+            "after another, by default in one thread. Leave it out; in Python, "
+            "PotentialTrainer(n_threads=...) is an option."
+        )
 
 
 def check_errors(path) -> None:

@@ -625,6 +625,8 @@ def test_frames_outlive_ctrl_c(go, files, monkeypatch):
         ("fit train.extxyz --epochs 1 --group kind", "20 of 20 structures have no 'kind', the fir"),
         ("fit train.extxyz --epochs 1 --group file", "all 20 structures are of one, 'train.extxyz"),
         ("fit train.extxyz --epochs 1 --errors e.txt", "--errors must end in .csv, got e.txt"),
+        ("fit train.extxyz --epochs 1 --jobs 2", "--jobs 2 has no effect on potentials"),
+        ("fit train.extxyz --model deep-pot --jobs -1", "--jobs -1 has no effect on potentials"),
         ("fit train.extxyz --images --group file", "--group is for potentials"),
         ("fit small.npz --group file", "--group is for structures of atoms"),
         ("evaluate model.ednn small.npz --errors e.csv", "--errors is for potentials"),
