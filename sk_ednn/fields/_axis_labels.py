@@ -1,7 +1,8 @@
 """Labels of the axes of fields: models compare those of later fields with those of the fit.
 
 numpy has no names of axes, so a transposed array of xarray, or one whose coordinates run the other
-way, is another field without a word.
+way, is another field without a word. So is a table of pandas with its columns in another order;
+scikit-learn compares columns only if all their names are texts.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from ..exceptions import DataWarning, TilingError
 
 # Channels have names, sites have coordinates. More names than this are of no channels.
 _MAX_NAMES = 1000
+# Names of the axes of tables, which have none of their own.
+_ROWS, _COLUMNS = "rows", "columns"
+# Of names in a message.
+_SHOWN = 12
 
 
 @dataclass(frozen=True)
@@ -49,14 +54,14 @@ def axis_labels(X) -> list | None:
     -------
     list of [name, direction, names] or None
         One for each axis: of the samples and of the fields of an array, of the fields of a list.
-        None for anything but xarray's arrays.
+        None for anything but arrays of xarray, and tables and rows of pandas.
 
     Raises
     ------
     TilingError
         If the fields of a list contradict each other.
     """
-    first = _axes_of(X)
+    first = _axes_of(X) if not _is_row(X) else None  # a Series may contain whole fields
     if first is not None:
         return _plain(first)
     if not isinstance(X, (list, tuple)):
@@ -96,8 +101,10 @@ def require_labels_like(estimator, X) -> None:
     TilingError
     """
     fitted = getattr(estimator, "axis_labels_", None)
-    given = None if fitted is None else axis_labels(X)
-    if fitted is None or given is None:
+    if fitted is None or (hasattr(estimator, "feature_names_in_") and _has_names(X)):
+        return  # which the estimator compares, names that are new included
+    given = axis_labels(X)
+    if given is None:
         return
     before = [_Axis(name, direction, tuple(names)) for name, direction, names in fitted]
     now = [_Axis(name, direction, tuple(names)) for name, direction, names in given]
@@ -156,10 +163,38 @@ def _plain(axes) -> list:
 
 
 def _axes_of(x) -> list[_Axis] | None:
+    if is_from(x, "pandas"):
+        if _is_row(x):
+            return [_of_columns(x.index)]
+        columns = getattr(x, "columns", None)
+        return None if columns is None else [_Axis(_ROWS), _of_columns(columns)]
     if not is_from(x, "xarray") or not hasattr(x, "dims"):
         return None
     indexes = getattr(x, "indexes", {})  # a Variable has none
     return [_axis(str(name), indexes.get(name)) for name in x.dims]
+
+
+def _has_names(X) -> bool:
+    """Return True for a table, or a list of them, whose columns have texts as names."""
+    tables = X if isinstance(X, (list, tuple)) else [X]
+    return all(
+        is_from(table, "pandas")
+        and hasattr(table, "columns")
+        and all(isinstance(name, str) for name in table.columns)
+        for table in tables
+    )
+
+
+def _is_row(x) -> bool:
+    """Return True for a Series, which as an item of a list is a row of a table."""
+    return is_from(x, "pandas") and hasattr(x, "index") and not hasattr(x, "columns")
+
+
+def _of_columns(index) -> _Axis:
+    """Return the axis of the columns of a table; names that occur twice say nothing."""
+    if len(index) > _MAX_NAMES or not index.is_unique:
+        return _axis(_COLUMNS, index)
+    return _Axis(_COLUMNS, names=tuple(map(str, index)))
 
 
 def _axis(name, index) -> _Axis:
@@ -191,9 +226,16 @@ def _difference(before: Sequence[_Axis], now: Sequence[_Axis]) -> tuple[str, str
                 f"Use X.sortby({axis.name!r}, ascending={axis.direction == 1}).",
             )
         if axis.names != other.names and sorted(axis.names) == sorted(other.names):
+            remedy = f"Use X.sel({axis.name}={list(axis.names)})."
+            if axis.name == _COLUMNS:
+                remedy = "Use the columns in that order, X[columns]."
             return (
-                f"The entries along {axis.name} are {', '.join(axis.names)}",
-                ", ".join(other.names),
-                f"Use X.sel({axis.name}={list(axis.names)}).",
+                f"The entries along {axis.name} are {_listed(axis.names)}",
+                _listed(other.names),
+                remedy,
             )
     return None
+
+
+def _listed(names) -> str:
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")

@@ -138,3 +138,41 @@ def test_samples_in_another_order(name, container):
     with pytest.warns(DataWarning, match=f"{name} has the labels of X in another order"):
         model.fit(X, **arguments | {name: others})
     model.fit(X, **arguments | {name: others.to_numpy()})
+
+
+# Names that are no texts, which scikit-learn does not compare; and texts, which it does.
+COLUMNS = {
+    "numbers": list(range(8)),
+    "floats": [k / 2 for k in range(8)],
+    "pairs": [(k, "a") for k in range(8)],
+    "texts": list("abcdefgh"),
+}
+
+
+@pytest.mark.parametrize("names", COLUMNS)
+@pytest.mark.parametrize("order", [range(7, -1, -1), [1, 0, *range(2, 8)]], ids=["turned", "two"])
+def test_columns_of_tables_in_another_order(names, order):
+    pandas = pytest.importorskip("pandas")
+    columns = COLUMNS[names]
+    columns = pandas.MultiIndex.from_tuples(columns) if names == "pairs" else columns
+    values = np.random.default_rng(0).normal(size=(12, 8))
+    table = pandas.DataFrame(values, columns=columns)
+    fitted = EDNNRegressor(Ridge(), GridTiling(1, 1)).fit(table, values[:, 0])
+    expected = fitted.predict(values)
+    rows = [table.iloc[k] for k in range(12)]
+    for same in (table, rows, [row.set_axis(range(20, 28)) for row in rows]):
+        np.testing.assert_array_equal(fitted.predict(same), expected)
+    for other in (table.iloc[:, order], [row.iloc[order] for row in rows]):
+        for method in (fitted.predict, fitted.predict_contributions, fitted.check_systems):
+            with pytest.raises(ValueError, match=r"in the fields of the fit, but|Feature names"):
+                method(other)
+    with pytest.raises(TilingError, match=r"along columns are .* in X\[0\], but .* in X\[1\]"):
+        fitted.predict([rows[0], rows[1].iloc[order]])
+
+
+def test_series_of_fields_have_labels_of_samples_alone():
+    pandas = pytest.importorskip("pandas")
+    fields = list(np.random.default_rng(0).normal(size=(6, 8)))
+    fitted = EDNNRegressor(Ridge(), GridTiling(1, 1)).fit(pandas.Series(fields), np.ones(6))
+    turned = pandas.Series(fields, index=range(5, -1, -1))
+    np.testing.assert_array_equal(fitted.predict(turned), fitted.predict(fields))

@@ -401,7 +401,7 @@ def test_columns_of_tables_are_compared_by_name(how, tmp_path):
             for ask in (fitted.predict, lambda X, fitted=fitted: fitted.score(X, y)):
                 with pytest.raises(TilingError, match=f"columns a, b, c, in this order, .*{words}"):
                     ask(X)
-    with pytest.raises(TilingError, match=r"X\[0\] has a, b, c, X\[1\] has c, b, a"):
+    with pytest.raises(TilingError, match=r"are a, b, c in X\[0\], but c, b, a in X\[1\]"):
         model.fit([bags(table)[0], *other[1:]], y)
     assert not hasattr(model.fit(arrays, y), "feature_names_in_")
 
