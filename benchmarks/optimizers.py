@@ -79,7 +79,8 @@ def trained(data, name, rate, **ends):
     trainer = PotentialTrainer(
         batch_size=BATCH, optimizer=name, optimizer_params=PARAMETERS.get(name),
         learning_rate=rate, schedule="constant", warm_up=0.0, force_delta=1.0, random_state=0,
-        max_epochs=ends.get("epochs"), max_seconds=ends.get("seconds"), **WEIGHTS,
+        max_epochs=ends.get("epochs"), max_seconds=ends.get("seconds"),
+        clock="processor", **WEIGHTS,
     )  # fmt: skip
     result = trainer.fit(
         structures, labels, lambda species: SpectrumNetwork(species, 5.0, channels=16),

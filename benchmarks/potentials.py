@@ -190,7 +190,7 @@ def main():
     started, potentials = time.process_time(), []
     for member in range(args.committee):
         trainer = PotentialTrainer(
-            max_seconds=args.seconds / args.committee, batch_size=args.batch,
+            max_seconds=args.seconds / args.committee, clock="processor", batch_size=args.batch,
             energy_weight=pair(args.energy_weight), force_weight=pair(args.force_weight),
             stress_weight=pair(args.stress_weight), learning_rate=args.rate,
             force_delta=args.force_delta or None,

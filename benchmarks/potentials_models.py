@@ -29,7 +29,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sk_ednn import EDNNRegressor
-from sk_ednn.atoms import EDNNPotential
+from sk_ednn.atoms import EDNNPotential, PotentialTrainer
 from sk_ednn.datasets import load_siau
 from sk_ednn.descriptors import ChebyshevDescriptor, DeepPotFrame, PowerSpectrum, SymmetryFunctions
 from sk_ednn.exceptions import DataWarning
@@ -83,7 +83,8 @@ def split(n, n_test):
 
 def fitted(model, train, seconds, **params):
     """Fit a potential; return it and the processor time."""
-    network = {} if isinstance(model, EDNNRegressor) else {"max_seconds": seconds}
+    network = {"max_seconds": seconds, "trainer": PotentialTrainer(clock="processor")}
+    network = {} if isinstance(model, EDNNRegressor) else network
     start = time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # forces and stresses that are not learned

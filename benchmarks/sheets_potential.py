@@ -18,7 +18,7 @@ from time import process_time
 import numpy as np
 
 from sk_ednn import files
-from sk_ednn.atoms import EDNNPotential
+from sk_ednn.atoms import EDNNPotential, PotentialTrainer
 from sk_ednn.datasets import load_sheets
 from sk_ednn.pretrained import load_sheets_model
 
@@ -68,7 +68,8 @@ def main():
     large_train = np.arange(1, len(large.energies), 2) if options.larger else np.arange(0)
     large_test = np.setdiff1d(np.arange(len(large.energies)), large_train)
     if minutes > 0:
-        potential.set_params(max_seconds=60 * minutes)
+        trainer = PotentialTrainer(clock="processor")
+        potential.set_params(max_seconds=60 * minutes, trainer=trainer)
         learned = [(sheets, k) for k in train]
         learned += options.larger * [(large, k) for k in large_train]
         potential.fit(

@@ -78,6 +78,26 @@ class TrainingClock:
             self.readings.append(value)
         return value
 
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Let no time of the block count, such as that of a pause.
+
+        Examples
+        --------
+        >>> from itertools import count
+        >>> from sk_ednn._utils.clocks import TrainingClock
+        >>> clock = TrainingClock(count(100, 3).__next__).start()
+        >>> with clock.stopped():
+        ...     pass
+        >>> clock.seconds()  # of 9
+        6.0
+        """
+        since = self._read()
+        try:
+            yield
+        finally:
+            self._began += self._read() - since
+
     def kept(self) -> np.ndarray | None:
         """Return a copy of the readings; None if they are not kept."""
         return None if self.readings is None else np.array(self.readings, dtype=np.float64)

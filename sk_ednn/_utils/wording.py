@@ -55,6 +55,22 @@ def rounded(value, width) -> str:
     return text.removeprefix("-") if float(text) == 0 else text
 
 
+def about(seconds) -> str:
+    """Return an estimated time in words.
+
+    Examples
+    --------
+    >>> from sk_ednn._utils.wording import about
+    >>> about(0.2), about(43.7), about(95.0), about(5000.0), about(20000.0)
+    ('about 1 s', 'about 40 s', 'about 1.6 min', 'about 83 min', 'about 5.6 h')
+    """
+    if seconds < 90:
+        return f"about {max(1, round(seconds, -1 if seconds > 20 else 0)):.0f} s"
+    if seconds < 5970:  # 99.5 minutes, which two digits would round to 1e2
+        return f"about {seconds / 60:.2g} min"
+    return f"about {seconds / 3600:.{1 if seconds < 35820 else 0}f} h"
+
+
 def share_of_totals(confidence) -> str:
     """Return the share of true totals that intervals contain, in words.
 

@@ -15,7 +15,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import check_random_state
 
 from .._utils.stacklevel import outside_package
-from .._utils.wording import with_article
+from .._utils.wording import about, with_article
 from ..descriptors import AbstractDescriptor
 from ..estimators._regressor import EDNNRegressor
 from ..exceptions import TileModelError
@@ -271,9 +271,11 @@ def _trainer(estimator):
         params["repulsion"] = True
     if estimator.verbose:
         trainer.set_params(**params)
-        seconds = trainer.max_seconds
-        seconds = None if seconds is None else seconds / estimator.n_members
-        params["callback"] = _Progress(trainer.callback, trainer.max_epochs, seconds)
+        seconds, n_members = trainer.max_seconds, estimator.n_members
+        params["callback"] = _Progress(
+            trainer.callback, trainer.max_epochs,
+            None if seconds is None else seconds / n_members, n_members, trainer.clock,
+        )  # fmt: skip
     return trainer.set_params(**params)
 
 
@@ -288,10 +290,14 @@ class _Progress:
     max_epochs : int, default=None
     max_seconds : float, default=None
         Limits of each member, which are printed too.
+    n_members : int, default=1
+    clock : {"wall", "processor"}, default="wall"
+        Of the trainer.
     """
 
-    def __init__(self, callback, max_epochs=None, max_seconds=None):
+    def __init__(self, callback, max_epochs=None, max_seconds=None, n_members=1, clock="wall"):
         self.callback, self.max_epochs, self.max_seconds = callback, max_epochs, max_seconds
+        self.n_members, self.clock = n_members, clock
         self._member, self._seconds = None, 0.0
 
     def __call__(self, record):
@@ -319,11 +325,32 @@ class _Progress:
             "" if limit is None else f" of {limit:.6g}"
             for limit in (self.max_epochs, self.max_seconds)
         )
+        left = self._left(record)
+        left = "" if left is None else f", {about(left)} left"
+        processor = " of the processor" if self.clock == "processor" else ""
         print(
-            f"{member}epoch {record['epoch']}{epochs}, {record['seconds']:.0f}{seconds} s of the "
-            f"processor: {text}",
+            f"{member}epoch {record['epoch']}{epochs}, {record['seconds']:.0f}{seconds} s"
+            f"{processor}{left}: {text}",
             file=sys.stderr,
         )
+
+    def _left(self, record):
+        """Return the seconds until the last member ends; None if there is no limit."""
+        seconds, per_epoch = record["seconds"], record["seconds"] / record["epoch"]
+        whole = min(
+            (
+                limit
+                for limit in (
+                    self.max_seconds,
+                    None if self.max_epochs is None else per_epoch * self.max_epochs,
+                )
+                if limit is not None
+            ),
+            default=None,
+        )
+        if whole is None:
+            return None
+        return max(0.0, whole - seconds) + whole * (self.n_members - record.get("member", 1))
 
 
 # Epochs that are printed in any case, and the relative increase of the time between later ones.

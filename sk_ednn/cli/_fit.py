@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import typer
 
+from .._utils.wording import about
 from . import _config, _densities, _potential_fit, _potential_options, _potential_tables, _runs
 from ._encoders import check_encoding
 from ._errors import Interrupts, not_half, printed_before
@@ -181,7 +182,7 @@ def _tile_model(options, atoms, tiling, train) -> tuple:
             shapes = [field.shape for field in fields]
             some = [k for k, s in enumerate(shapes) if s == max(shapes, key=shapes.count)]
             fields, totals = np.stack([fields[k] for k in some]), totals[some]
-        from ._model_choice import SHORT, about, suited
+        from ._model_choice import SHORT, suited
 
         with not_half():
             name, why, seconds = suited(

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._utils.wording import about
 from ..exceptions import TileMemoryError
 from ._models import tile_model
 
@@ -124,20 +125,6 @@ def simplest(errors: dict[str, float]) -> tuple[str, str]:
     most = _TOLERANCE * max(min(errors.values()), _NEGLIGIBLE)
     best = next(name for name in _SIMPLEST_FIRST if errors.get(name, inf) <= most)
     return best, ", ".join(f"{name} {_percent(error)}" for name, error in errors.items())
-
-
-def about(seconds) -> str:
-    """Return an estimated time in words.
-
-    Examples
-    --------
-    >>> from sk_ednn.cli._model_choice import about
-    >>> about(0.2), about(43.7), about(5000.0)
-    ('about 1 s', 'about 40 s', 'about 83 min')
-    """
-    if seconds < 100:
-        return f"about {max(1, round(seconds, -1 if seconds > 20 else 0)):.0f} s"
-    return f"about {seconds / 60:.2g} min"
 
 
 class _Comparison:

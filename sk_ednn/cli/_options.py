@@ -170,6 +170,14 @@ class Measurement:
     group: Group = None
     seed: Annotated[int, typer.Option(min=0, help="Seed of random numbers.")] = 0
     jobs: Jobs = None
+    max_seconds: Annotated[
+        float | None,
+        typer.Option(
+            help="Limit of time in seconds, by the clock. Potentials: of the training; default: "
+            "600, or none with --epochs. Fields with --model auto: tile models that would take "
+            "longer are not compared."
+        ),
+    ] = None
 
 
 @dataclass
@@ -306,14 +314,6 @@ class Potentials:
             help="Potentials: shrink weights at this rate, against overfitting: 0.3 for hot or "
             "liquid cells unlike those of the fit, or where errors of training are much smaller. "
             "Default: 0, or that of --start.",
-        ),
-    ] = None
-    max_seconds: Annotated[
-        float | None,
-        typer.Option(
-            help="Potentials: processor time of the training in seconds, more by the clock on a "
-            "busy machine. Default: 600, or no limit with --epochs. Fields with --model auto: tile "
-            "models that would take longer are not compared."
         ),
     ] = None
     members: Annotated[

@@ -11,8 +11,8 @@ from ._potential_options import labels_of
 _VALIDATION = 0.1
 # Parameters of a trainer that a fit does not take over from the one that it continues.
 _OF_A_FIT = (
-    "max_epochs", "max_seconds", "early_stopping", "patience", "validation_fraction", "checkpoint",
-    "callback", "device", "n_threads", "distributed", "random_state",
+    "max_epochs", "max_seconds", "clock", "early_stopping", "patience", "validation_fraction",
+    "checkpoint", "callback", "device", "n_threads", "distributed", "random_state",
 )  # fmt: skip
 
 

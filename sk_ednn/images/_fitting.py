@@ -13,7 +13,7 @@ import torch
 from joblib import Parallel, delayed, effective_n_jobs
 
 from .._utils.clocks import training_clock
-from .._utils.wording import plain
+from .._utils.wording import about, plain
 from ._batches import Sample
 from ._checkpoint import opened
 from ._maxima import MaximaCounter
@@ -146,7 +146,7 @@ def fit_members(settings, admitted, folds, geometry, standardization, seen, rng)
             verbose = settings.verbose if k == 0 or alone else 0
             head = _heading(k, settings.n_members, n_jobs)
             say = _Progress(verbose, stop, typical, head, len(held), k, settings.callback, ended,
-                            recipe, rounds)  # fmt: skip
+                            recipe, rounds, rounds - 1 - k // n_jobs)  # fmt: skip
             kept = (
                 (None, None)
                 if checkpoint is None
@@ -301,11 +301,12 @@ class _Progress:
     """Print how a training goes; end it if the callback or an interrupt ended the fit."""
 
     def __init__(self, verbose, stop, typical, head, n_held, member, callback, ended, recipe,
-                 rounds=1):  # fmt: skip
+                 rounds=1, later=0):  # fmt: skip
         self.verbose, self.stop = verbose, stop
         self.typical, self.head, self.n_held, self.member = typical, head, n_held, member
         self.callback, self.ended = callback, ended
-        self.recipe, self.rounds, self.first = recipe, rounds, None
+        # Trainings after each other: all of them, and those after this one.
+        self.recipe, self.rounds, self.later, self.first = recipe, rounds, later, None
         self.early, self.next, self.judged = False, _STEP, False
 
     def __call__(self, progress, row) -> bool:
@@ -332,7 +333,11 @@ class _Progress:
             self._judge_time(row)
         early = not self.early and row["minutes"] >= _EARLY
         if early or progress >= self.next:
-            line = f"{100 * progress:.0f} % of the training ({_shown(row['minutes'])} minutes)"
+            left = row["minutes"] * (1 + self.later - progress) / progress if progress else 0.0
+            left = f", {about(60 * left)} left" if left else ""
+            line = (
+                f"{100 * progress:.0f} % of the training ({_shown(row['minutes'])} minutes{left})"
+            )
             if "error" in row:
                 off = f"off by {plain(row['error'], 3)} of {plain(self.typical)}"
                 line += f": {off} on {self.n_held} pictures not seen"

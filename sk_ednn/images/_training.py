@@ -230,7 +230,8 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
                 if late and worse and not course.ending:
                     course.ending = "error"
             course.history.append(row)
-            ended = (say is not None and say(progress, row)) or ended
+            with timer.stopped():  # a run may be paused
+                ended = (say is not None and say(progress, row)) or ended
         if ended:
             course.ending = course.ending or "callback"
             break

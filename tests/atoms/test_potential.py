@@ -1,6 +1,7 @@
 """The potential as one estimator: every kind of model, and what scikit-learn does with it."""
 
 import dataclasses
+import itertools
 import re
 import signal
 
@@ -20,6 +21,7 @@ pytest.importorskip("vesin")
 import torch
 
 from sk_ednn import EDNNRegressor, GridTiling
+from sk_ednn._utils.clocks import kept_clocks
 from sk_ednn.atoms import (
     EDNNPotential,
     GaussianRasterizer,
@@ -245,13 +247,20 @@ def test_validation_and_progress_are_printed(atoms, capsys):
 @pytest.mark.parametrize(
     ("limits", "expected"),
     [
-        ({"max_epochs": 2}, r"member 1, epoch 1 of 2, \d+ s of the processor: loss "),
-        ({"max_epochs": None, "max_seconds": 0.5}, r"member 1, epoch 1, \d+ of 0\.25 s of the pro"),
-        ({"max_epochs": 2, "max_seconds": 90.0}, r"member 1, epoch 1 of 2, \d+ of 45 s of the pro"),
+        ({"max_epochs": 2}, r"member 1, epoch 1 of 2, \d+ s, about [\d.]+ \w+ left: loss "),
+        (
+            {"max_epochs": None, "max_seconds": 0.5},
+            r"member 1, epoch 1, \d+ of 0\.25 s, about 1 s left: loss ",
+        ),
+        (
+            {"max_epochs": 2, "max_seconds": 90.0},
+            r"member 1, epoch 1 of 2, \d+ of 45 s, about [\d.]+ \w+ left: loss ",
+        ),
     ],
 )
 def test_progress_names_the_limits_of_each_member(limits, expected, atoms, capsys):
-    network(verbose=1, n_members=2, **limits).fit(atoms)
+    with kept_clocks(read=itertools.count(0, 0.01).__next__):
+        network(verbose=1, n_members=2, **limits).fit(atoms)
     assert re.match(expected, capsys.readouterr().err.splitlines()[1])
 
 
@@ -267,6 +276,25 @@ def test_long_trainings_print_some_epochs_of_each_member(capsys):
         epochs = [int(line.split("epoch ")[1].split(",")[0]) for line in lines
                   if line.startswith(f"member {member}, ")]  # fmt: skip
         assert epochs[:4] == [1, 2, 3, 4] and len(epochs) < 60 and epochs[-1] > 180
+
+
+@pytest.mark.parametrize(
+    ("limits", "left"),
+    [
+        ({}, None),
+        ({"max_seconds": 100.0}, "about 80 s left"),
+        ({"max_epochs": 20}, "about 50 s left"),
+        ({"max_epochs": 20, "max_seconds": 40.0}, "about 20 s left"),
+        ({"max_epochs": 20, "n_members": 3}, "about 3 min left"),  # of all of them
+        ({"max_seconds": 15.0}, "about 1 s left"),
+        ({"max_seconds": 100.0, "clock": "processor"}, "20 of 100 s of the processor, about 80 s"),
+    ],
+)
+def test_progress_says_how_much_time_is_left(limits, left, capsys):
+    member = {"member": 1} if limits.get("n_members", 1) > 1 else {}
+    _Progress(None, **limits)({"epoch": 6, "seconds": 20.0, "loss": 1.0, **member})
+    (line,) = capsys.readouterr().err.splitlines()
+    assert left in line if left else "left" not in line
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Several networks as one potential: means, spread, files, calculators and continued fits."""
 
-import time
+import itertools
 import warnings
 
 import numpy as np
@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Ridge
 
 from sk_ednn import EDNNRegressor
+from sk_ednn._utils.clocks import kept_clocks
 from sk_ednn.atoms import EDNNPotential, PotentialCommittee, PotentialTrainer
 from sk_ednn.descriptors import PowerSpectrum
 from sk_ednn.exceptions import TileModelError
@@ -122,7 +123,8 @@ def test_time_is_shared():
             return super().fit(*args, **kwargs)
 
     few = labelled_atoms(3)
-    committee(2, max_epochs=None, max_seconds=0.2, trainer=Listening()).fit(few)
+    with kept_clocks(read=itertools.count(0, 0.01).__next__):
+        committee(2, max_epochs=None, max_seconds=0.2, trainer=Listening()).fit(few)
     assert [each.max_seconds for each in trainers] == [0.1, 0.1]
 
 
@@ -194,16 +196,24 @@ def test_the_report_shows_a_line_for_each_member(fitted, structures):
 
 
 def test_members_trained_for_different_times_are_named(structures):
+    now, pace = 0.0, 0.01
+
+    def read():
+        nonlocal now
+        now += pace
+        return now
+
     def slow(record):
-        if record["member"] == 2:
-            until = time.process_time() + 0.3
-            while time.process_time() < until:
-                pass
+        nonlocal pace
+        pace = 0.01 if record["member"] == 1 else 0.1
 
     potential = committee(
-        2, max_epochs=None, max_seconds=1.0, trainer=PotentialTrainer(callback=slow)
+        2, max_epochs=None, max_seconds=2.0, trainer=PotentialTrainer(callback=slow)
     )
-    with pytest.warns(ConvergenceWarning, match=r"trained for \d+, \d+ epochs.*max_epochs"):
+    with (
+        kept_clocks(read=read),
+        pytest.warns(ConvergenceWarning, match=r"trained for \d+, \d+ epochs.*max_epochs"),
+    ):
         potential.fit(structures)
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)

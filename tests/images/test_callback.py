@@ -11,6 +11,7 @@ from sk_ednn.datasets import make_pictures
 pytest.importorskip("torch")
 pytest.importorskip("skorch")
 
+from sk_ednn._utils.clocks import kept_clocks
 from sk_ednn.images import CountRegressor
 from sk_ednn.images._fitting import _Progress
 from sk_ednn.images._member import Member
@@ -25,6 +26,50 @@ def data():
 def fitted(data, callback, **params):
     model = CountRegressor(callback=callback, random_state=0, **{"max_epochs": 4, **params})
     return model.fit(data.pictures, data.totals)
+
+
+class Clock:
+    """A clock that advances by so many seconds each time it is read."""
+
+    def __init__(self, pace):
+        self.now, self.pace = 0.0, pace
+
+    def __call__(self):
+        self.now += self.pace
+        return self.now
+
+
+def test_no_time_of_a_callback_counts(data):
+    """Recorded runs are paused there."""
+    clock = Clock(1.0)
+
+    def paused(row):
+        clock.now += 1e6
+
+    options = {"n_members": 1, "n_jobs": 1, "minutes": 1.0, "max_epochs": 1000}
+    with kept_clocks(read=clock):
+        again = fitted(data, paused, **options)
+    clock.now = 0.0
+    with kept_clocks(read=clock):
+        once = fitted(data, lambda row: None, **options)
+    assert again.history_ == once.history_
+    assert len(once.history_[0]) > 5
+
+
+def test_the_time_that_is_left_is_that_of_all_networks(data):
+    lines = []
+    with kept_clocks(read=Clock(60.0)):
+        fitted(data, None, verbose=lines.append, n_members=2, n_jobs=1)
+    form = re.compile(r"(\d+) % of the training \((.+) minutes(?:, about (.+) (min|h) left)?\)")
+    found = [match.groups() for match in map(form.match, lines) if match]
+    assert [percent for percent, *_ in found] == ["25", "50", "75", "100"] * 2
+    for k, (percent, minutes, left, unit) in enumerate(found):
+        share, later = int(percent) / 100, 1 - k // 4
+        if share == 1 and not later:
+            assert left is None
+            continue
+        expected = float(minutes) * (1 + later - share) / share
+        assert float(left) * {"min": 1, "h": 60}[unit] == pytest.approx(expected, rel=0.1)
 
 
 def test_rows_are_those_of_the_history(data):
@@ -70,7 +115,8 @@ def test_lines_have_one_form_and_say_which_networks_they_are_of(data, params, he
     lines = []
     fitted(data, None, verbose=lines.append, minutes=minutes, **params)
     form = re.compile(
-        r"(\d+) % of the training \([\d.e-]+ minutes\): off by \S+ of \S+ on \d+ pictures not seen"
+        r"(\d+) % of the training \([\d.e-]+ minutes(?:, about [\d.]+ \w+ left)?\): "
+        r"off by \S+ of \S+ on \d+ pictures not seen"
     )
     limit = 30 if heads[1:] else 60  # of each network
     end = re.compile(rf"ended after [\d.e-]+ of {limit} minutes: every picture was seen 4 times")

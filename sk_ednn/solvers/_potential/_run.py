@@ -29,6 +29,10 @@ from ._schedule import Plan, pair, rate_factor, weight_at
 _KINDS = ("energy", "force", "stress")
 
 
+# Looked up when they are read, by the value of `PotentialTrainer.clock`.
+CLOCKS = {"wall": lambda: time.monotonic(), "processor": lambda: time.process_time()}
+
+
 @dataclass
 class FitResult:
     """A fitted potential and the history of its training.
@@ -37,7 +41,7 @@ class FitResult:
     ----------
     potential : AtomicPotential
     history : list of dict
-        A record of each epoch: ``epoch``, ``seconds`` (of the processor), ``learning_rate``,
+        A record of each epoch: ``epoch``, ``seconds`` (of the `clock`), ``learning_rate``,
         ``loss``, mean losses by kind, the ``exponent`` of a `weighting`, and ``valid_loss`` and the
         errors of a validation set.
     best_epoch : int or None
@@ -60,8 +64,8 @@ class TrainingRun:
         self.processes, device = Alone(), trainer.device
         if trainer.distributed:
             self.processes, device = Together(trainer.device), device_of(trainer.device)
-        self.clock = training_clock("potential", lambda: time.process_time()).start()
-        self.now = 0.0  # s of the processor, of the first process
+        self.clock = training_clock("potential", CLOCKS[trainer.clock]).start()
+        self.now = 0.0  # s, of the first process
         numbers = np.unique(structures.numbers)
         # Energies of species that the new data lack stay as they were.
         earlier = network.atomic_energies if isinstance(network, AtomicPotential) else {}
@@ -139,7 +143,8 @@ class TrainingRun:
         return FitResult(potential, self.history, best, interrupted)
 
     def _called_back(self, record):
-        answer = self.processes.rank == 0 and self.trainer.callback(dict(record))
+        with self.clock.stopped():  # a run may be paused
+            answer = self.processes.rank == 0 and self.trainer.callback(dict(record))
         return bool(self.processes.agree(float(bool(answer))))
 
     def _look(self):

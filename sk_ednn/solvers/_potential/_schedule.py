@@ -106,7 +106,7 @@ class Plan:
         step : int
             Steps taken.
         seconds : float
-            Time of the processor.
+            Time by the clock of the training.
         """
         if self.steps is None:
             parts = [seconds / self.max_seconds]

@@ -17,7 +17,7 @@ from ...fields._in_memory import as_array, as_groups
 from ...structures import Structures
 from .._loss_weights import LossWeights
 from ._optimizer import OptimizerSpec
-from ._run import FitResult, TrainingRun
+from ._run import CLOCKS, FitResult, TrainingRun
 from ._schedule import SCHEDULES, check_weight
 
 # The average of weights forgets with this rate at most; it follows faster at the beginning.
@@ -37,9 +37,13 @@ class PotentialTrainer(BaseEstimator):
     max_epochs : int or None, default=None
         Maximum number of passes over the data. None for no limit; `max_seconds` is then required.
     max_seconds : float or None, default=600.0
-        Maximum processor time in seconds. The first epoch shows how many steps fit, and the
-        schedules are stretched over these. With both limits, the training ends at the first that is
-        reached.
+        Maximum time in seconds, by `clock`, without that of `callback`. The first epoch shows how
+        many steps fit, and the schedules are stretched over these. With both limits, the training
+        ends at the first that is reached.
+    clock : {"wall", "processor"}, default="wall"
+        Which seconds count: those that elapse, or those in which the processor works for this
+        process. The second ones compare models beside other programs. They do not pass while it
+        waits for a GPU or a disk.
     batch_size : int, default=8
         Structures in a batch.
     energy_weight, force_weight, stress_weight : float or (start, end)
@@ -104,9 +108,9 @@ class PotentialTrainer(BaseEstimator):
     device : str, default="cpu"
     n_threads : int or None, default=1
         Threads of torch, OpenMP and BLAS during the training. Layers are small: on two free cores
-        two threads take 0.7 times as long as one, and 1.3 times as many seconds of the processor,
-        by which `max_seconds` counts. Beside other programs threads wait for each other, and a
-        training may take six times as long. None for as many as are set already.
+        two threads take 0.7 times as long as one, and 1.3 times as many seconds of the processor.
+        Beside other programs threads wait for each other, and a training may take six times as
+        long. None for as many as are set already.
     distributed : bool, default=False
         Train with several processes, which `torchrun` starts. All call `fit` with the same data and
         seed, each works on a share of every batch, and all return the same potential. With
@@ -127,6 +131,7 @@ class PotentialTrainer(BaseEstimator):
     _parameter_constraints = {
         "max_epochs": [Interval(Integral, 1, None, closed="left"), None],
         "max_seconds": [Interval(Real, 0, None, closed="neither"), None],
+        "clock": [StrOptions(set(CLOCKS))],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "energy_delta": [Interval(Real, 0, None, closed="neither"), None],
         "force_delta": [Interval(Real, 0, None, closed="neither"), None],
@@ -154,6 +159,7 @@ class PotentialTrainer(BaseEstimator):
         *,
         max_epochs=None,
         max_seconds=600.0,
+        clock="wall",
         batch_size=8,
         energy_weight=(0.1, 20.0),
         force_weight=1.0,
@@ -186,6 +192,7 @@ class PotentialTrainer(BaseEstimator):
     ):
         self.max_epochs = max_epochs
         self.max_seconds = max_seconds
+        self.clock = clock
         self.batch_size = batch_size
         self.energy_weight = energy_weight
         self.force_weight = force_weight
