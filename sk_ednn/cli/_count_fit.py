@@ -77,7 +77,7 @@ def fit(ctx: typer.Context, options) -> dict[str, Any]:
         n_jobs=options.jobs,
         random_state=options.seed,
         checkpoint=checkpoint,
-        callback=_callback(options, interrupts),
+        callback=_callback(options, interrupts, options.members),
         verbose=say,
     )
     _runs.log_stage(options, "fit")
@@ -110,24 +110,25 @@ def fit(ctx: typer.Context, options) -> dict[str, Any]:
     return result
 
 
-def _callback(options, interrupts):
+def _callback(options, interrupts, n_members):
     """Return a callback for the training, which ends it after Ctrl-C.
 
-    With ``--run`` it logs the numbers of each member by name.
+    With ``--run`` it logs the numbers of each member by name, and the progress of all.
     """
     if options.recorder is None:
         return lambda row: interrupts.seen
     logged = options.recorder.callback(max_epochs=None)
+    done = dict.fromkeys(range(n_members), 0.0)
 
     def callback(row):
         member = row.pop("member")
-        if member:  # the first one represents all
-            row.pop("progress")
+        done[member] = row.pop("progress")
+        if member:
             row = {
                 (name if name == "epoch" else f"{name}_{member + 1}"): value
                 for name, value in row.items()
             }
-        return logged(row) or interrupts.seen
+        return logged({**row, "progress": sum(done.values()) / n_members}) or interrupts.seen
 
     return callback
 

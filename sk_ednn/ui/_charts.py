@@ -93,6 +93,19 @@ def curves(series, *, x="", y="", log=None, title="") -> dict:
     return _options(drawn, x, y, log, title)
 
 
+def axis_of(title) -> str:
+    """Return the name of the axis of curves: the unit in their title, or else the title.
+
+    Examples
+    --------
+    >>> from sk_ednn.ui._charts import axis_of
+    >>> axis_of("Error of forces (meV/Å)"), axis_of("Learning rate")
+    ('meV/Å', 'learning rate')
+    """
+    unit = title.partition(" (")[2].removesuffix(")")
+    return unit or title.lower()
+
+
 def scatter(series, *, x="", y="", diagonal=False, title="") -> dict:
     """Return a chart of points.
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from .._utils.wording import plain
 
 
-def matched_lines(folder, table, column="", amounts=False) -> list[str]:
-    """Return lines on the totals of the pictures of a folder, as a fit will read them.
+class Matched(NamedTuple):
+    """Lines on the totals that a fit will learn, and the names of their columns."""
+
+    lines: list[str]
+    columns: tuple[str, ...]
+
+
+def matched_totals(folder, table, column="", amounts=False) -> Matched:
+    """Return what is to be said on the totals of a folder of pictures, as a fit will read them.
 
     Parameters
     ----------
@@ -35,7 +44,7 @@ def matched_lines(folder, table, column="", amounts=False) -> list[str]:
     kind = "counts" if found.counts else "amounts"
     n, n_all = len(found.pictures), len(pictures)
     have = f"all {n} pictures have a number" if n == n_all else f"{n} of {n_all} pictures have one"
-    return [f"Learned as {kind}: {ranges}; {have}", *found.notes]
+    return Matched([f"Learned as {kind}: {ranges}; {have}", *found.notes], tuple(found.columns))
 
 
 def columns_beside_names(folder, table) -> list[str]:

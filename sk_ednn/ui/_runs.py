@@ -11,18 +11,23 @@ from typing import Any
 
 import numpy as np
 
-from .._utils.wording import plain
+from .._utils.wording import plain, rough_interval
 from ._words import duration, kind_in_words, size
 
 # Columns of metrics that are no curves.
 _NO_CURVES = {"step", "time", "progress", "seconds", "minutes", "epoch"}
-_ENDING = re.compile(r"_\d+$")  # of the second of several networks
+_ENDING = re.compile(r"_(\d+)$")  # of the second of several networks
 # Curves that are drawn together, by words in their names; the first that suits.
 _GROUPS = (
     ("Loss", ("loss",)),
+    ("Error of energies (meV/atom)", ("energy_mae", "energy_rmse")),
+    ("Error of forces (meV/Å)", ("force_mae", "force_rmse")),
+    ("Error of stresses (GPa)", ("stress_mae", "stress_rmse")),
     ("Error", ("error", "rmse", "mae", "median", "mean")),
     ("Learning rate", ("lr", "learning_rate")),
 )
+# What the names of curves mean in a fit of counts.
+_OF_COUNTS = {"train_error": "pictures learned from", "error": "pictures not seen"}
 # The table that a fit leaves of the totals it was judged on.
 PREDICTIONS = "predictions.csv"
 _MOST_LINES = 400  # of a log that is followed
@@ -208,33 +213,44 @@ def verdict_in(result) -> str | None:
 
 
 def counting_of(result) -> list[str]:
-    """Return sentences on the errors of a fit of counts; none for other runs.
+    """Return sentences on the errors of a fit of counts, beside its verdict; none for other runs.
 
     Examples
     --------
     >>> from sk_ednn.ui._runs import counting_of
     >>> cells = {"mean": 19.77, "error": 3.733, "error_of_mean": 8.553, "half_width": 8.95}
     >>> print(*counting_of({"held_back": 12, "totals": {"cells": cells}}))
-    cells: typically 3.7 wrong in 20 (19 %) on 12 pictures not seen; guessing the average would be
-    8.6 wrong; nine of ten are within ± 8.9
+    cells: the error is 19 % of a typical number; nine of ten are within ± 8.9
+    The intervals are estimated from 12 held-back pictures only, and are rough themselves: other
+    pictures could make them clearly wider or narrower.
     """
     totals, n = result.get("totals"), result.get("held_back")
-    if not isinstance(totals, dict) or not n:
+    if not isinstance(totals, dict) or not isinstance(n, int) or not n:
         return []
-    names = ("mean", "error", "error_of_mean", "half_width")
     lines = []
     for name, one in totals.items():
         if not isinstance(one, dict):
             continue
-        if not all(isinstance(one.get(each), (int, float)) for each in names):
+        if not all(isinstance(one.get(each), (int, float)) for each in _OF_A_TOTAL):
             continue
-        mean, error, of_mean, half = (plain(one[each], 2) for each in names)
-        share = f" ({plain(100 * one['error'] / one['mean'], 2)} %)" if one["mean"] > 0 else ""
-        lines.append(
-            f"{name}: typically {error} wrong in {mean}{share} on {n} pictures not seen; guessing "
-            f"the average would be {of_mean} wrong; nine of ten are within ± {half}"
-        )
-    return lines
+        share = ""
+        if one["mean"] > 0:
+            percent = plain(100 * one["error"] / one["mean"], 2)
+            share = f"the error is {percent} % of a typical number; "
+        lines.append(f"{name}: {share}nine of ten are within ± {plain(one['half_width'], 2)}")
+    return lines + roughness_of(n) if lines else []
+
+
+_OF_A_TOTAL = ("mean", "error", "half_width")
+
+
+def roughness_of(n_held_back) -> list[str]:
+    """Return a sentence on intervals from few pictures, if there are few."""
+    rough = rough_interval(n_held_back) if isinstance(n_held_back, int) else ""
+    if not rough:
+        return []
+    why = "other pictures could make them clearly wider or narrower"
+    return [f"{rough[0].upper()}{rough[1:]}: {why}."]
 
 
 def curves_of(run, x="step") -> dict[str, dict[str, tuple]]:
@@ -244,21 +260,104 @@ def curves_of(run, x="step") -> dict[str, dict[str, tuple]]:
     ----------
     run : Run
     x : {"step", "time"}, default="step"
+
+    Returns
+    -------
+    dict of str to dict
+        Series by name, by the title of their group, which contains the unit where it is known.
     """
     columns = run.metrics()
     along = columns.get(x)
+    counting = run.kind == "count-fit"
+    error = f"Error per picture{_in_columns(run)}" if counting else "Error"
+    several = any(_ENDING.search(name) for name in columns)
     curves: dict[str, dict[str, tuple]] = {}
     for name, values in columns.items():
-        if _ENDING.sub("", name) in _NO_CURVES or values.dtype == object or along is None:
+        plain_name = _ENDING.sub("", name)
+        if plain_name in _NO_CURVES or values.dtype == object or along is None:
             continue
         finite = np.isfinite(values)
         if not finite.any():
             continue
         group = next((title for title, words in _GROUPS
                       if any(word in name.lower() for word in words)), None)  # fmt: skip
-        group = group or name.replace("_", " ").capitalize()
-        curves.setdefault(group, {})[name.replace("_", " ")] = (along[finite], values[finite])
+        group = error if group == "Error" else group or _words(plain_name).capitalize()
+        shown = _OF_COUNTS.get(plain_name) if counting else None
+        shown = _words(plain_name) if shown is None else shown
+        if several:
+            ending = _ENDING.search(name)
+            shown += f", network {ending[1] if ending else 1}"
+        curves.setdefault(group, {})[shown] = (along[finite], values[finite])
     return curves
+
+
+def _in_columns(run) -> str:
+    """Return the names of the totals of a fit of counts, which are the units of their errors."""
+    totals = run.result.get("totals") if isinstance(run.result, dict) else None
+    names = list(totals) if isinstance(totals, dict) else []
+    column = run.settings.get("column")
+    if not names and isinstance(column, str):
+        names = [name.strip() for name in column.split(",") if name.strip()]
+    if not names:
+        return ""
+    return f" ({names[0]})" if len(names) == 1 else " (mean over columns)"
+
+
+def seconds_left(run) -> float | None:
+    """Return the seconds until a run will end, from its pace so far; None if it is unknown.
+
+    The first half of the progress does not count: a run may have read data, or been paused.
+
+    Parameters
+    ----------
+    run : Run
+    """
+    if run.status != "running" or run.paused:
+        return None
+    columns = run.metrics()
+    time, progress = columns.get("time"), columns.get("progress")
+    if time is None or progress is None or progress.dtype == object or time.dtype == object:
+        return None
+    known = np.isfinite(progress) & np.isfinite(time)
+    time, progress = time[known], progress[known]
+    if not len(time) or not 0 < progress[-1] <= 1:
+        return None
+    start = int(np.searchsorted(progress, 0.5 * progress[-1]))
+    done, took = progress[-1] - progress[start], time[-1] - time[start]
+    if done <= 0:  # a single point
+        done, took = progress[-1], time[-1]
+    # Time passes since the last record, too.
+    elapsed = max(0.0, run.duration - float(time[-1]))
+    return max(0.0, float(took / done * (1 - progress[-1])) - elapsed)
+
+
+def given_of(run) -> tuple[dict, dict]:
+    """Return the settings that the command of a run names, and the others, which are defaults.
+
+    Parameters
+    ----------
+    run : Run
+        One that was started in Python has no command: all its settings were given.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> from sk_ednn.ui._runs import given_of
+    >>> settings = {"pictures": "photos", "minutes": 5.0, "missing_chunks": "error"}
+    >>> run = SimpleNamespace(settings=settings, argv=["count", "fit", "photos", "--minutes", "5"])
+    >>> given_of(run)
+    ({'pictures': 'photos', 'minutes': 5.0}, {'missing_chunks': 'error'})
+    """
+    settings = run.settings
+    if not run.argv:
+        return settings, {}
+    words = {word.partition("=")[0] for word in run.argv} | set(run.argv)
+
+    def is_given(name, value):
+        return f"--{name.replace('_', '-')}" in words or str(value) in words
+
+    given = {name: value for name, value in settings.items() if is_given(name, value)}
+    return given, {name: value for name, value in settings.items() if name not in given}
 
 
 def resources_of(run) -> dict[str, dict[str, tuple]]:

@@ -149,6 +149,13 @@ def test_columns_of_a_table_are_a_menu(visit, place, tmp_path):
     page.wait_for_selector("text=/^Learned as amounts: “dead” .* all 14 pictures have a number/")
     page.wait_for_function("document.querySelector('code')?.innerText.includes('--column dead')")
     one.shoot("count columns")
+    # The column that is learned if nothing is chosen is shown as chosen.
+    rows = [f"{path.name},{k / 2},{k + 3}" for k, path in enumerate(pictures)]
+    (tmp_path / "named.csv").write_text("file,dose,count\n" + "\n".join(rows) + "\n")
+    one.open("/count")
+    one.choose([*pictures, tmp_path / "named.csv"])
+    page.wait_for_selector(".q-select:has-text('Columns of the numbers') .q-chip:has-text('count')")
+    page.wait_for_function("document.querySelector('code')?.innerText.includes('--column count')")
 
 
 def test_cells_are_counted(visit, place):
@@ -167,6 +174,13 @@ def test_cells_are_counted(visit, place):
     page.wait_for_url("**/runs/2*")
     assert one.state("finished", "failed") == "finished"
     assert page.inner_text("h1").startswith("Learn to count")
+    page.wait_for_selector("text=/^cells: the error is .* nine of ten are within ±/")
+    page.wait_for_selector("h2:has-text('Error per picture (cells)')")
+    assert page.is_hidden(".facts >> text=Remaining")
+    assert page.is_hidden("th:has-text('missing chunks')")
+    page.click("text=Settings left as they are")
+    page.wait_for_selector("th:has-text('missing chunks'):visible")
+    one.shoot("learned")
     page.click("text=Count with it")
     page.wait_for_url("**/count?model=*")
     page.wait_for_selector("text=2 · New pictures")

@@ -14,11 +14,19 @@ from sk_ednn.ui._charts import curves, points, scatter, thinned
 from sk_ednn.ui._cluster import checked, read
 from sk_ednn.ui._data import Array, arrays_in, kind_of, listing, table_rows, usual
 from sk_ednn.ui._forms import ANGLES, HARMONICS, VALUES, Count, Fit, Search
-from sk_ednn.ui._matched import columns_beside_names, matched_lines
+from sk_ednn.ui._matched import columns_beside_names, matched_totals
 from sk_ednn.ui._model_files import model_files
 from sk_ednn.ui._preview import Fields
 from sk_ednn.ui._run_table import RunRows, View
-from sk_ednn.ui._runs import counting_of, curves_of, errors_of, row_of, unit_of
+from sk_ednn.ui._runs import (
+    counting_of,
+    curves_of,
+    errors_of,
+    given_of,
+    row_of,
+    seconds_left,
+    unit_of,
+)
 from sk_ednn.ui._search import lower_hull, progress
 from sk_ednn.ui._site import only_set, shown_command
 
@@ -338,11 +346,13 @@ def test_runs_and_models_of_counts_have_the_name_of_the_table(kind, settings, da
 @pytest.mark.parametrize("size", [0.05, 1.0, 9.96, 99.7, 167.3, 1234.5, 9.9e9])
 def test_results_of_counts_are_plain_sentences(size):
     one = {"mean": size, "error": 0.03 * size, "error_of_mean": 0.3 * size, "half_width": size}
-    (line,) = counting_of({"held_back": 6, "totals": {"cells": one}})
-    assert "(3 %) on 6 pictures not seen" in line and not re.search(r"\de[+-]", line)
+    line, rough = counting_of({"held_back": 6, "totals": {"cells": one}})
+    assert "is 3 % of a typical number" in line and not re.search(r"\de[+-]", line)
+    assert rough.startswith("The intervals are estimated from 6 held-back pictures only")
     one["mean"] = 0.0
-    (line,) = counting_of({"held_back": 6, "totals": {"cells": one}})
+    (line,) = counting_of({"held_back": 60, "totals": {"cells": one}})
     assert "%" not in line
+    assert counting_of({"held_back": 0, "totals": {"cells": one}}) == []
 
 
 def test_the_column_and_the_pictures_of_a_fit_are_told_before_it(tmp_path):
@@ -356,12 +366,13 @@ def test_the_column_and_the_pictures_of_a_fit_are_told_before_it(tmp_path):
     rows = [f"p{k}.png;{k + 1};{k},5\n" for k in range(4)]
     table.write_text("Picture;Cells;Area\n" + "".join(rows[:3]), encoding="utf-8")
     with pytest.raises(ValueError, match="'Cells', 'Area' could all be the totals"):
-        matched_lines(tmp_path, table)
-    first, second = matched_lines(tmp_path, table, "Cells")
+        matched_totals(tmp_path, table)
+    (first, second), columns = matched_totals(tmp_path, table, "Cells")
+    assert columns == ("Cells",)
     assert first == "Learned as counts: “Cells” (1 to 3); 3 of 4 pictures have one"
     assert "p3.png" in second
     table.write_text("Picture;Cells;Area\n" + "".join(rows), encoding="utf-8")
-    (line,) = matched_lines(tmp_path, table, "Area", amounts=True)
+    (line,), _ = matched_totals(tmp_path, table, "Area", amounts=True)
     assert line == "Learned as amounts: “Area” (0.5 to 3.5); all 4 pictures have a number"
 
 
@@ -378,7 +389,8 @@ def test_the_columns_of_a_table_are_offered_but_that_of_the_names(tmp_path):
     table.write_text("7;p0.png;3,5\n", encoding="utf-8")  # columns without names have numbers
     columns = columns_beside_names(tmp_path, table)
     assert columns == ["column 1", "column 3"]
-    (line,) = matched_lines(tmp_path, table, columns[1], amounts=True)
+    (line,), found = matched_totals(tmp_path, table, columns[1], amounts=True)
+    assert found == ("column 3",)
     assert line.startswith("Learned as amounts: “column 3” (3.5 to 3.5)")
 
 
@@ -475,12 +487,95 @@ def test_curves_are_grouped_by_what_they_measure():
         "stage": np.array(["a", "b", "c"], dtype=object), "n": np.full(3, np.nan), "rmse": step,
         "progress": step,
     }  # fmt: skip
-    groups = curves_of(SimpleNamespace(metrics=lambda: columns))
+    run = SimpleNamespace(metrics=lambda: columns, kind="fit", settings={}, result=None)
+    groups = curves_of(run)
     assert {title: sorted(series) for title, series in groups.items()} == {
         "Loss": ["train loss", "valid loss"],
         "Learning rate": ["lr"],
         "Error": ["rmse"],
     }
+
+
+def test_errors_of_energies_and_forces_are_in_charts_of_their_units():
+    values = np.arange(3.0)
+    names = ("valid_energy_mae", "valid_force_mae", "valid_force_mae_2", "valid_stress_rmse")
+    columns = {name: values for name in ("step", "time", *names)}
+    run = SimpleNamespace(metrics=lambda: columns, kind="fit", settings={}, result=None)
+    assert {title: list(series) for title, series in curves_of(run).items()} == {
+        "Error of energies (meV/atom)": ["valid energy mae, network 1"],
+        "Error of forces (meV/Å)": ["valid force mae, network 1", "valid force mae, network 2"],
+        "Error of stresses (GPa)": ["valid stress rmse, network 1"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "result", "title"),
+    [
+        ({}, None, "Error per picture"),
+        ({"column": "cells"}, None, "Error per picture (cells)"),
+        ({"column": "live,dead"}, None, "Error per picture (mean over columns)"),
+        ({"column": None}, {"totals": {"cells": {}}}, "Error per picture (cells)"),
+    ],
+)
+def test_curves_of_counts_say_of_which_pictures_and_networks_they_are(settings, result, title):
+    values = np.arange(3.0)
+    names = ("train_error", "error", "minutes", "train_error_2", "error_2", "minutes_2")
+    columns = {name: values for name in ("step", "time", *names)}
+    run = SimpleNamespace(
+        metrics=lambda: columns, kind="count-fit", settings=settings, result=result
+    )
+    shown = [f"pictures {of}, network {k}" for k in (1, 2) for of in ("learned from", "not seen")]
+    assert {name: list(series) for name, series in curves_of(run).items()} == {title: shown}
+
+
+@pytest.mark.parametrize("lost", [0.0, 100.0])
+@pytest.mark.parametrize("pace", [0.01, 1.0, 500.0])
+@pytest.mark.parametrize("n", [1, 2, 7, 10])
+def test_time_that_is_left_follows_from_the_pace(n, pace, lost):
+    """Time that was lost at the beginning does not count once half of the progress is known."""
+    k = np.arange(1.0, n + 1)
+    columns = {"time": lost * (n > 1) + pace * k, "progress": k / 20}
+    if n > 1:
+        columns["time"][0] = pace  # what was lost came after the first record
+    run = SimpleNamespace(
+        metrics=lambda: columns, status="running", paused=False, duration=columns["time"][-1]
+    )
+    if n == 2 and lost:
+        return  # the only pace that is known contains what was lost
+    assert seconds_left(run) == pytest.approx(pace * (20 - n))
+    run.duration += 0.5 * pace
+    assert seconds_left(run) == pytest.approx(pace * (19.5 - n))
+    run.duration += 1e9
+    assert seconds_left(run) == 0
+    run.paused = True
+    assert seconds_left(run) is None
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {},
+        {"time": np.ones(2)},
+        {"time": np.ones(2), "progress": np.zeros(2)},
+        {"time": np.full(2, np.nan), "progress": np.ones(2)},
+        {"time": np.ones(2), "progress": np.array(["a", "b"], dtype=object)},
+    ],
+)
+def test_time_that_is_left_may_be_unknown(columns):
+    run = SimpleNamespace(metrics=lambda: columns, status="running", paused=False, duration=5.0)
+    assert seconds_left(run) is None
+
+
+def test_settings_of_a_run_are_parted_by_its_command():
+    settings = {"fields": "a.npz", "test_fraction": 0.3, "missing_chunks": "error", "upright": True}
+    for argv in (
+        ["fit", "a.npz", "--test-fraction", "0.3", "--upright"],
+        ["fit", "a.npz", "--test-fraction=0.3", "--upright"],
+    ):
+        given, others = given_of(SimpleNamespace(settings=settings, argv=argv))
+        assert given | others == settings and list(others) == ["missing_chunks"]
+    in_python = SimpleNamespace(settings=settings, argv=None)
+    assert given_of(in_python) == (settings, {})
 
 
 @pytest.mark.parametrize(

@@ -53,9 +53,10 @@ async def _draw(site, runs):
             for name, values in of_one.get(group, {}).items()
         }
         with panel(group):
-            chart = ui.echart(_charts.curves(series, x="epoch or stage", title=group)).classes(
-                "chart"
+            options = _charts.curves(
+                series, x="epoch or stage", y=_charts.axis_of(group), title=group
             )
+            chart = ui.echart(options).classes("chart")
             chart.props["aria-label"] = f"{group} of the runs"
     totals = {each.id: await aside(totals_of, each) for each in runs}
     if any(totals.values()):

@@ -11,7 +11,7 @@ from .._choose import Browser, choose_model, uploader
 from .._data import kind_of, table_rows
 from .._forms import Count
 from .._frame import PATIENCE, aside, complain, frame, panel, picture, table, text
-from .._matched import columns_beside_names, matched_lines
+from .._matched import columns_beside_names, matched_totals
 from .._model_files import model_files
 from .._pictures import thumbnail_png
 from .._starter import Starter
@@ -79,7 +79,6 @@ class _Learn:
                     .classes("w-full")
                     .style("margin:.5rem 0")
                 )
-                self.columns.tooltip("None: the only column of numbers, or the one called count")
                 self.columns.set_visibility(False)
                 self.matched = ui.element("div").classes("stack").props("role=status")
             with panel("What was found"):
@@ -214,9 +213,9 @@ class _Learn:
         wanted = (form.pictures, form.totals, form.column, form.amounts)
         if form.pictures is None or form.totals is None:
             return
-        lines, look = [], "small"
+        lines, found, look = [], (), "small"
         try:
-            lines = await aside(matched_lines, *wanted)
+            lines, found = await aside(matched_totals, *wanted)
         except Exception as error:  # what a fit would say
             lines, look = [str(error).partition("\n")[0]], "small warn"
             if self.columns.visible and not form.column:
@@ -225,6 +224,8 @@ class _Learn:
             return  # a later call reports a later change
         if self.matched.is_deleted:
             return
+        if self.columns.visible and not form.column:
+            self.columns.set_value([name for name in found if name in self.columns.options])
         self.matched.clear()
         with self.matched:
             for line in lines:

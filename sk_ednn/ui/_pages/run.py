@@ -8,7 +8,7 @@ import numpy as np
 from fastapi import Request
 from nicegui import ui
 
-from ..._utils.wording import rough_interval, share_of_totals
+from ..._utils.wording import about, share_of_totals
 from .. import _charts, _contributions
 from .._frame import (
     PATIENCE,
@@ -30,11 +30,14 @@ from .._runs import (
     curves_of,
     errors_of,
     flat,
+    given_of,
     identity_of,
     log_of,
     predicted_of,
     resources_of,
+    roughness_of,
     row_of,
+    seconds_left,
     totals_of,
     unit_of,
     verdict_in,
@@ -82,6 +85,7 @@ class _Run:
                     self.status = self.fact("Status", "state")
                     self.error = self.fact("Error on data held back")
                     self.time = self.fact("Duration")
+                    self.left = self.fact("Remaining")
                     self.began = self.fact("Started")
                 self.buttons = ui.element("div").classes("line")
             self.bar = ui.element("progress").props('max=100 aria-label="Progress"')
@@ -150,6 +154,8 @@ class _Run:
         self.error.set_text(f"{number(row.error)} {unit}".rstrip())
         self.error.parent_slot.parent.set_visibility(row.error is not None)
         self.time.set_text(duration(row.seconds))
+        self.left.set_text("" if now["left"] is None else about(now["left"]))
+        self.left.parent_slot.parent.set_visibility(now["left"] is not None)
         self.began.set_text(moment(row.started))
         done = row.status == "finished"
         if row.progress is None and not done:
@@ -183,13 +189,18 @@ class _Run:
         return {
             "row": row_of(self.run),
             "status": self.run.status,
+            "left": seconds_left(self.run),
             "result": self.run.result,
             "curves": curves_of(self.run),
             "totals": totals_of(self.run),
             "log": log_of(self.run),
             "resources": resources_of(self.run),
             "files": self.run.files(),
-            "settings": {"settings": self.run.settings, "data": self.run.data},
+            "settings": {
+                "settings": self.run.settings,
+                "given": given_of(self.run),
+                "data": self.run.data,
+            },
         }
 
     def draw_buttons(self, status):
@@ -268,10 +279,8 @@ class _Run:
             counts = result.get("counts")
             if isinstance(counts, list):
                 self.draw_counts(counts, result.get("confidence"))
-                n = result.get("held_back")
-                rough = rough_interval(n) if isinstance(n, int) else ""
-                if rough:
-                    text("p", f"{rough[0].upper()}{rough[1:]}.", "small muted")
+                for line in roughness_of(result.get("held_back")):
+                    text("p", line, "small muted")
             self.draw_download()
             shown = [part for part in ("train", "test", "spreads")
                      if errors and isinstance(result.get(part), dict)]  # fmt: skip
@@ -321,7 +330,9 @@ class _Run:
         """Draw what was measured in each epoch or stage."""
         self.curves.show(
             {
-                title: _charts.curves(series, x="epoch or stage", title=title)
+                title: _charts.curves(
+                    series, x="epoch or stage", y=_charts.axis_of(title), title=title
+                )
                 for title, series in groups.items()
             }
         )
@@ -435,11 +446,17 @@ class _Run:
         """Show settings, and what identifies the data."""
         self.settings.clear()
         with self.settings:
-            rows = [pair for pair in flat(description["settings"]) if pair[1] not in ("–", "False")]
-            rows += [
+            given, defaults = (
+                [pair for pair in flat(some) if pair[1] not in ("–", "False")]
+                for some in description["given"]
+            )
+            given += [
                 (f"data · {name}", identity_of(one)) for name, one in description["data"].items()
             ]
-            table((), rows or [("", "none")], caption="Settings and data")
+            table((), given or [("", "none")], caption="Settings and data")
+            if defaults:  # among them those that do not matter for these data
+                with ui.expansion("Settings left as they are").props("dense").classes("w-full"):
+                    table((), defaults, caption="Settings left as they are")
 
 
 def _differs(a, b) -> bool:
