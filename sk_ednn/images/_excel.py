@@ -15,6 +15,8 @@ from .._utils.writing import replacing
 
 # Columns with a number of at least this size are shown to one decimal.
 _LARGE = 10.0
+# Columns of smaller numbers have an exponent; others at most so many decimals.
+_SMALL, _MOST_DECIMALS = 1e-2, 4
 # The time of files in a zip archive without one.
 _NO_TIME = b"1980-01-01T00:00:00"
 # Widest column, in characters.
@@ -110,8 +112,8 @@ def require_openpyxl(path) -> None:
 def write_sheet(path, header, rows, about=()) -> None:
     """Write a table as an Excel file, on its first sheet.
 
-    Numbers are written as numbers, to be shown with the decimal mark of the reader's language:
-    those of a column with large ones to one decimal, without a change of the numbers. Texts are
+    Numbers are written as numbers, to be shown with the decimal mark of the reader's language: all
+    of a column with as many decimals, without a change of the numbers. Texts are
     never formulas, also those that begin with ``=``; characters that a sheet cannot contain become
     question marks.
 
@@ -146,9 +148,9 @@ def write_sheet(path, header, rows, about=()) -> None:
         sheet.cell(1, j).font = Font(bold=True)
         values = [row[j - 1] for row in rows]
         numbers = [value for value in values if not isinstance(value, str) and math.isfinite(value)]
-        if numbers and max(map(abs, numbers)) >= _LARGE:
-            for i in range(2, len(values) + 2):
-                sheet.cell(i, j).number_format = "0.0"
+        shown = number_format(numbers)
+        for i in range(2, len(values) + 2):
+            sheet.cell(i, j).number_format = shown
         texts = [name, *(value for value in values if isinstance(value, str))]
         wide = min(max(map(len, texts)) + 2, _WIDEST)
         sheet.column_dimensions[get_column_letter(j)].width = wide
@@ -163,6 +165,31 @@ def write_sheet(path, header, rows, about=()) -> None:
     book.save(content)
     with replacing(path, "wb") as file:
         file.write(_without_times(content))
+
+
+def number_format(numbers) -> str:
+    """Return the format in which a column of numbers is shown.
+
+    Columns with large numbers have one decimal, others as many as two digits of their smallest
+    number take, but not more than four.
+
+    Examples
+    --------
+    >>> from sk_ednn.images._excel import number_format
+    >>> columns = ([174.26, 0.031], [0.523456, 1.1], [0.0314, 9.0], [0.00003, 9.0])
+    >>> [number_format(numbers) for numbers in columns]
+    ['0.0', '0.00', '0.000', '0.0000']
+    >>> number_format([0.00003, 0.0002]), number_format([0.0, 2.0]), number_format([])
+    ('0.00E+00', 'General', 'General')
+    """
+    sizes = [abs(number) for number in numbers if number]
+    if all(size == int(size) for size in sizes):
+        return "General"
+    if max(sizes) >= _LARGE:
+        return "0.0"
+    if max(sizes) < _SMALL:
+        return "0.00E+00"
+    return f"0.{'0' * min(max(1 - math.floor(math.log10(min(sizes))), 2), _MOST_DECIMALS)}"
 
 
 def _write_text(sheet, row, column, text):

@@ -272,7 +272,7 @@ def curves_of(run, x="step") -> dict[str, dict[str, tuple]]:
     error = f"Error per picture{_in_columns(run)}" if counting else "Error"
     several = any(_ENDING.search(name) for name in columns)
     curves: dict[str, dict[str, tuple]] = {}
-    for name, values in columns.items():
+    for name, values in sorted(columns.items(), key=lambda pair: _network_of(pair[0])):
         plain_name = _ENDING.sub("", name)
         if plain_name in _NO_CURVES or values.dtype == object or along is None:
             continue
@@ -285,10 +285,14 @@ def curves_of(run, x="step") -> dict[str, dict[str, tuple]]:
         shown = _OF_COUNTS.get(plain_name) if counting else None
         shown = _words(plain_name) if shown is None else shown
         if several:
-            ending = _ENDING.search(name)
-            shown += f", network {ending[1] if ending else 1}"
+            shown += f", network {_network_of(name)}"
         curves.setdefault(group, {})[shown] = (along[finite], values[finite])
     return curves
+
+
+def _network_of(name) -> int:
+    ending = _ENDING.search(name)
+    return int(ending[1]) if ending else 1
 
 
 def _in_columns(run) -> str:

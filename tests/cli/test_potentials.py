@@ -648,6 +648,8 @@ def test_frames_outlive_ctrl_c(go, files, monkeypatch):
 def test_what_does_not_go_together_is_refused(line, message, go, files, folder):
     for name in ("small.npz", "model.ednn"):
         (files / name).write_bytes((folder / name).read_bytes())
+    if "p.ednn" in line and not (files / "p.ednn").exists():
+        go(f"fit train.extxyz {FAST} -o p.ednn")
     result = go(line, 1)
     assert message in result.output
     assert result.output.strip().splitlines()[-1].startswith("error: ")

@@ -284,7 +284,6 @@ def defaults(*groups):
 
 
 OF_STRUCTURES = defaults(_options.Atoms, _options.Images, _options.Potentials)
-del OF_STRUCTURES["max_seconds"]  # also limits the choice of a tile model
 
 
 @pytest.mark.parametrize("name", OF_STRUCTURES)

@@ -10,6 +10,8 @@ import zipfile
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 pytest.importorskip("torch")
 pytest.importorskip("typer")
@@ -23,7 +25,7 @@ from sk_ednn.cli import main  # noqa: E402
 from sk_ednn.datasets import make_pictures  # noqa: E402
 from sk_ednn.files import describe, load, save  # noqa: E402
 from sk_ednn.images import as_picture, peaks, read_dots  # noqa: E402
-from sk_ednn.images._excel import write_sheet  # noqa: E402
+from sk_ednn.images._excel import number_format, write_sheet  # noqa: E402
 from sk_ednn.images._output import write_map, write_peaks  # noqa: E402
 from sk_ednn.images._overlay import overlay_png  # noqa: E402
 
@@ -198,7 +200,9 @@ def test_a_workbook_of_counts_has_the_numbers_of_the_table(command, dishes, tmp_
         assert written[0].value == row[0]
         for text, cell in zip(row[1:-1], written[1:-1], strict=True):
             assert cell.data_type == "n" and cell.value == float(text)
-        assert written[1].number_format == "0.0"
+        for cell in written[1:-1]:
+            whole = {"General"} if cell.value == int(cell.value) else set()
+            assert cell.number_format in {"0.0", "0.00", "0.000", "0.0000", "0.00E+00"} | whole
 
 
 def test_recorded_tables_name_their_pictures(dishes, tmp_path):
@@ -243,7 +247,22 @@ def test_texts_of_a_workbook_are_no_formulas(tmp_path):
     assert [row[0].value for row in rows] == texts
     assert {row[0].data_type for row in rows} == {"s"}
     assert [row[1].value for row in rows[1:]] == [0.0314, None, -0.5, 2.0, 9.0]
-    assert {row[1].number_format for row in rows} == {"General"}
+    assert {row[1].number_format for row in rows[1:]} == {"0.000"}
+
+
+@given(st.lists(st.floats(-1e9, 1e9), min_size=1))
+def test_formats_of_a_column_show_its_numbers(numbers):
+    """Two digits of the largest, few decimals, and whole numbers without any."""
+    shown = number_format(numbers)
+    largest = max(numbers, key=abs)
+    if all(number == int(number) for number in numbers):
+        assert shown == "General"
+    elif shown == "0.00E+00":
+        assert abs(largest) < 0.01
+    else:
+        decimals = len(shown.partition(".")[2])
+        assert 1 <= decimals <= 4 and set(shown) == {"0", "."}
+        assert abs(largest - round(largest, decimals)) <= 0.05 * abs(largest)
 
 
 def test_a_workbook_has_no_time_of_its_own(tmp_path):

@@ -20,8 +20,12 @@ _SHOWN = 6
 # Minutes of a training, a name for each, and what to expect.
 _TIMES = (
     (1.0, "A first look", "Shows whether the pictures can be counted."),
-    (5.0, "Good", "For most pictures. Begin with this."),
-    (12.0, "Better", "For crowded pictures, or objects that differ in size."),
+    (5.0, "Good", "For most pictures."),
+    (
+        12.0,
+        "Better",
+        "The usual choice; also for crowded pictures, or objects that differ in size.",
+    ),
     (60.0, "Best", "For hundreds of pictures."),
 )
 
