@@ -64,6 +64,7 @@ def draw_fit(page, base, data, folder):
     page.click("[data-model=dense]")
     page.click("text=Start the fit")
     page.wait_for_url("**/runs/2*")
+    page.wait_for_selector(".state.finished")
     page.wait_for_selector("h2:has-text('Predicted and true totals')")
     page.wait_for_timeout(1500)
     shoot(page, folder / "run.png")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .._utils.wording import plain, rough_interval
+from .._utils.wording import plain, rough_interval, rounded
 from ._words import duration, kind_in_words, size
 
 # Columns of metrics that are no curves.
@@ -244,6 +244,31 @@ def counting_of(result) -> list[str]:
 _OF_A_TOTAL = ("mean", "error", "half_width")
 
 
+def counts_in_words(one) -> list[str]:
+    """Return the count of a picture and the ends of its interval, with the digits that it leaves.
+
+    Examples
+    --------
+    >>> from sk_ednn.ui._runs import counts_in_words
+    >>> counts_in_words({"total": 2.1923, "low": 0.5779, "high": 3.8051})
+    ['2.2', '0.6', '3.8']
+    >>> counts_in_words({"total": [20.314, 7.0], "low": None, "high": None})
+    ['20.31, 7', '–', '–']
+    """
+    columns = [np.ravel(one.get(key)).tolist() for key in ("total", "low", "high")]
+    _, low, high = columns
+    widths = [None] * len(columns[0])
+    if len(low) == len(high) == len(widths) and None not in low + high:
+        widths = [float(b) - float(a) for a, b in zip(low, high, strict=True)]
+    return [
+        ", ".join(
+            "–" if value is None else rounded(float(value), width)
+            for value, width in zip(values, [*widths, *[None] * len(values)], strict=False)
+        )
+        for values in columns
+    ]
+
+
 def roughness_of(n_held_back) -> list[str]:
     """Return a sentence on intervals from few pictures, if there are few."""
     rough = rough_interval(n_held_back) if isinstance(n_held_back, int) else ""
@@ -324,7 +349,8 @@ def seconds_left(run) -> float | None:
         return None
     known = np.isfinite(progress) & np.isfinite(time)
     time, progress = time[known], progress[known]
-    if not len(time) or not 0 < progress[-1] <= 1:
+    # What follows a complete training is not known.
+    if not len(time) or not 0 < progress[-1] < 1:
         return None
     start = int(np.searchsorted(progress, 0.5 * progress[-1]))
     done, took = progress[-1] - progress[start], time[-1] - time[start]

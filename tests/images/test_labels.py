@@ -24,6 +24,24 @@ def test_dots_are_cut_into_boxes(header, tmp_path):
     assert crowded.start == (40, 30) and crowded.stop == (80, 60)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        " ,Area,Mean,X,Y,file\n1,0,120,5.500,7,a\n2,0,99.5,3,4,a\n",
+        " \tArea\tX\tY\tSlice\tfile\n1\t0\t5.500\t7\t1\ta\n2\t0\t3\t4\t1\ta\n",
+        " ,Label,X,Y\n1,a,5.500,7\n2,a,3,4\n",
+    ],
+)
+def test_results_of_imagej_are_tables_of_dots(tmp_path, text):
+    """Their first column numbers the rows, and has a space as its name."""
+    boxes = read_dots(PICTURES, written(tmp_path, text), side=4)
+    plain = read_dots(PICTURES, written(tmp_path, "file,x,y\na,5.5,7\na,3,4\n"), side=4)
+    assert [(box.picture, box.start, float(box.totals)) for box in boxes] == [
+        (box.picture, box.start, float(box.totals)) for box in plain
+    ]
+    assert sum(float(box.totals) for box in boxes) == 2
+
+
 def test_dots_of_two_kinds_name_their_total(tmp_path):
     path = written(tmp_path, "file,x,y,total\na,5,5,red\na,9,9,blue\na,9,8,blue\n")
     boxes = read_dots(PICTURES, path, side=100, columns=("red", "blue"))

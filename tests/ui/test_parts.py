@@ -557,7 +557,8 @@ def test_time_that_is_left_follows_from_the_pace(n, pace, lost):
         {},
         {"time": np.ones(2)},
         {"time": np.ones(2), "progress": np.zeros(2)},
-        {"time": np.full(2, np.nan), "progress": np.ones(2)},
+        {"time": np.full(2, np.nan), "progress": np.full(2, 0.5)},
+        {"time": np.arange(2.0), "progress": np.array([0.5, 1.0])},
         {"time": np.ones(2), "progress": np.array(["a", "b"], dtype=object)},
     ],
 )

@@ -27,6 +27,7 @@ from .._live_charts import LiveCharts
 from .._runs import (
     PREDICTIONS,
     counting_of,
+    counts_in_words,
     curves_of,
     errors_of,
     flat,
@@ -316,9 +317,7 @@ class _Run:
             rows.append(
                 (
                     one.get("name", ""),
-                    *(", ".join(number(float(v)) if v is not None else "–"
-                                for v in np.ravel(one.get(key)).tolist())
-                      for key in ("total", "low", "high")),
+                    *counts_in_words(one),
                     words.get(one.get("flag") or "", one.get("flag") or ""),
                 )
             )  # fmt: skip
