@@ -348,7 +348,7 @@ def test_pictures_unlike_those_of_the_fit_are_flagged():
     alike = make_pictures(20, (96, 96), random_state=5).pictures
     flags = [row.flag == "unlike" for row in model.count(alike)]
     assert sum(flags) <= 1
-    inverted, magnified = 255 - alike, np.kron(alike, np.ones((3, 3), np.uint8))
+    inverted, magnified = 255 - alike[:5], np.kron(alike[:5], np.ones((3, 3), np.uint8))
     assert all(row.flag == "unlike" for row in model.count(inverted))
     assert all(row.flag == "unlike" for row in model.count(magnified))
 

@@ -81,7 +81,7 @@ def test_held_back_pictures_are_predicted_as_new_ones():
 
 def test_stacks_turn_in_their_planes():
     rng = np.random.default_rng(0)
-    stacks = [rng.normal(size=(6, 32, 40, 1)).astype(np.float32) for _ in range(10)]
+    stacks = [rng.normal(size=(3, 32, 40, 1)).astype(np.float32) for _ in range(6)]
     others = [np.ascontiguousarray(np.rot90(stack, 1, (1, 2))[:, ::-1]) for stack in stacks]
     pictures, turned_pictures = (
         [as_picture(stack, f"{k}", channel_axis=-1) for k, stack in enumerate(each)]
