@@ -252,7 +252,9 @@ class _Normal:
         return self._rng.standard_normal(size)
 
 
-def write_predicted(path, structures, predicted, *, std=None, novelty=None) -> None:
+def write_predicted(
+    path, structures, predicted, *, std=None, novelty=None, half_width=None
+) -> None:
     """Write structures with predicted energies, forces and stresses.
 
     Parameters
@@ -266,6 +268,8 @@ def write_predicted(path, structures, predicted, *, std=None, novelty=None) -> N
         Standard deviations, written as ``energy_std`` and ``forces_std``.
     novelty : sequence of ndarray of shape (n_atoms,), default=None
         Written as ``novelty``.
+    half_width : ndarray of shape (n_structures,), default=None
+        Of intervals of the energies, written as ``energy_half_width``.
     """
     out = []
     offsets = np.cumsum([0, *map(len, structures)])
@@ -282,6 +286,8 @@ def write_predicted(path, structures, predicted, *, std=None, novelty=None) -> N
             results["stress"] = predicted.stress[k]
         if std is not None:
             copy.info["energy_std"] = float(std.energies[k])
+        if half_width is not None:
+            copy.info["energy_half_width"] = float(half_width[k])
         if std is not None and std.forces is not None:
             copy.arrays["forces_std"] = std.forces[of_structure]
         if novelty is not None:

@@ -12,6 +12,7 @@ from ..exceptions import NoveltyWarning
 from ..structures import Structures
 from ..structures._elements import symbol
 from ._far_structures import warn_of_expansion
+from ._held_out import scaled
 from ._potential_committee import PotentialCommittee
 from ._potential_errors import knows_stress
 from ._potentials import DrawnPotential, check_species
@@ -45,7 +46,9 @@ class PotentialCalculator(Calculator):
     ----------
     implemented_properties : list of str
         "energy" and "free_energy" (equal) in eV; "forces" in eV/Å; "stress" in eV/Å³; "energies"
-        of atoms in eV, whose sum is the energy; "novelty" of atoms.
+        of atoms in eV, whose sum is the energy; "novelty" of atoms. Of several networks also
+        "energy_std" in eV and "forces_std" in eV/Å, their deviations times
+        `EDNNPotential.std_factors`, if those are known.
 
     Examples
     --------
@@ -74,6 +77,9 @@ class PotentialCalculator(Calculator):
             self.implemented_properties.append("stress")
         if not isinstance(self._fitted, DrawnPotential):
             self.implemented_properties += ["energies", "novelty"]
+        self._has_std = isinstance(self._fitted, PotentialCommittee)
+        if self._has_std:
+            self.implemented_properties += ["energy_std", "forces_std"]
         super().__init__(**options)
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
@@ -84,13 +90,20 @@ class PotentialCalculator(Calculator):
         structures = Structures.of([self.atoms])
         check_species(self._estimator.species_, structures, ["The structure"])
         has_volume = structures.volumes[0] > 0 and structures.pbc.any()
-        needs_gradient = not {"forces", "stress"}.isdisjoint(properties)
-        predicted = self._fitted.predict(
-            structures,
-            forces=needs_gradient,
-            stress=needs_gradient and has_volume and "stress" in self.implemented_properties,
-            per_atom="energies" in self.implemented_properties,
-        )
+        needs_gradient = not {"forces", "stress", "forces_std"}.isdisjoint(properties)
+        wanted = {
+            "forces": needs_gradient,
+            "stress": needs_gradient and has_volume and "stress" in self.implemented_properties,
+            "per_atom": "energies" in self.implemented_properties,
+        }
+        if self._has_std:
+            predicted, std = self._fitted.predict_with_std(structures, **wanted)
+            std = scaled(std, self._estimator.std_factors)
+            self.results["energy_std"] = float(std.energies[0])
+            if std.forces is not None:
+                self.results["forces_std"] = std.forces
+        else:
+            predicted = self._fitted.predict(structures, **wanted)
         energy = float(predicted.energies[0])
         self.results |= {"energy": energy, "free_energy": energy}
         if predicted.contributions is not None:

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ._potential_committee import PotentialCommittee
+
 # eV/Å³ in GPa.
 GPA = 160.21766208
 _TITLES = {"energy": "energy (meV/atom)", "force": "forces (meV/Å)", "stress": "stress (GPa)"}
@@ -36,20 +38,28 @@ def differences(potential, data):
 
     Returns
     -------
-    predicted : named tuple
+    predicted : Prediction
         Forces and stress are None if no structure has them.
     errors : Errors
+    std : Prediction or None
+        Standard deviations over the members of a committee.
     """
     has_forces = not np.isnan(data.forces).all()
     has_stress = not np.isnan(data.stress).all() and knows_stress(potential)
-    predicted = potential.predict(data.structures, forces=has_forces, stress=has_stress)
+    if isinstance(potential, PotentialCommittee):
+        predicted, std = potential.predict_with_std(
+            data.structures, forces=has_forces, stress=has_stress
+        )
+    else:
+        predicted = potential.predict(data.structures, forces=has_forces, stress=has_stress)
+        std = None
     forces, stress = np.full_like(data.forces, np.nan), np.full_like(data.stress, np.nan)
     if has_forces:
         forces = 1e3 * (predicted.forces - data.forces)
     if has_stress:
         stress = GPA * (predicted.stress - data.stress)
     energies = 1e3 * (predicted.energies - data.energies) / data.structures.sizes
-    return predicted, Errors(energies, forces, stress)
+    return predicted, Errors(energies, forces, stress), std
 
 
 def errors_of(potential, data) -> dict[str, float]:

@@ -30,6 +30,12 @@ def try_potential(estimator) -> None:
     ):
         raise TypeError("expected a list of the members of a committee")
     members = members_of(potential)
+    for name in ("held_out_", "held_out_forces_"):
+        held_out = getattr(estimator, name, None)
+        if held_out is not None:
+            held_out.check(1, has_std=isinstance(potential, PotentialCommittee))
+            if held_out.novelty is not None and estimator.novelty_ is None:
+                raise ValueError(f"its {name} has a novelty, but it has no sample to compare with")
     networks = all(type(member).__name__ == "AtomicPotential" for member in members)
     if not (networks or isinstance(potential, (TiledPotential, DrawnPotential))):
         raise TypeError(f"expected a potential, got {with_article(type(potential).__name__)}")

@@ -28,11 +28,17 @@ class Measured(NamedTuple):
     data : LabelledStructures
     predicted : Prediction
     errors : Errors
+    std : Prediction or None
+        Standard deviations over the members of a committee.
+    novelty : list of ndarray of shape (n_atoms,), or None
+        None if it was not requested, and for models of images.
     """
 
     data: LabelledStructures
     predicted: Prediction
     errors: Errors
+    std: Prediction | None = None
+    novelty: list[np.ndarray] | None = None
 
     def of(self, chosen) -> dict[str, float]:
         """Return the errors of some structures, as `averages` in `_potential_errors`.
@@ -101,7 +107,7 @@ class Measured(NamedTuple):
         return np.array(formulas)
 
 
-def measured(potential, structures, y=None, *, places=None) -> Measured:
+def measured(potential, structures, y=None, *, places=None, novelty=False) -> Measured:
     """Predict labelled structures, and compare.
 
     Parameters
@@ -111,6 +117,8 @@ def measured(potential, structures, y=None, *, places=None) -> Measured:
         As in `EDNNPotential.fit`.
     places : sequence of str, default=None
         Name of each structure; None for those of the files that are read, or its index.
+    novelty : bool, default=False
+        Whether to compute the novelty of atoms, too.
     """
     with naming(places):
         data = labelled(structures, y, names=potential.labels)
@@ -121,8 +129,25 @@ def measured(potential, structures, y=None, *, places=None) -> Measured:
                 f"{len(places)}."
             )
         data.places[:] = list(places)
+    return compared(potential, data, novelty=novelty)
+
+
+def compared(potential, data, *, novelty=False) -> Measured:
+    """Compare the predictions of a potential with labels.
+
+    Parameters
+    ----------
+    potential : EDNNPotential
+    data : LabelledStructures
+    novelty : bool, default=False
+        Whether to compute the novelty of atoms, too.
+    """
     check_species(potential.species_, data.structures, data.places)
-    return Measured(data, *differences(potential.potential_, data))
+    found = Measured(data, *differences(potential.potential_, data))
+    if not novelty or getattr(potential, "novelty_", None) is None:
+        return found
+    atoms = potential._novelty_of(data.structures)
+    return found._replace(novelty=np.split(atoms, data.structures.offsets[1:-1]))
 
 
 def write_structure_errors(path, parts, groups=None, key="group") -> None:

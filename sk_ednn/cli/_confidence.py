@@ -1,4 +1,4 @@
-"""Confidence of predicted totals: intervals from errors of the fit, novelty of tiles."""
+"""Confidence of predicted totals: intervals from errors held out, novelty of tiles."""
 
 from __future__ import annotations
 
@@ -9,66 +9,123 @@ import numpy as np
 
 from ._inputs import read_fields
 
-_LEVEL = 0.9
+LEVEL = 0.9
 # So many errors are needed for a quantile at this level.
 FEWEST_ERRORS = 9
 
 
-def half_widths(table: Path, sizes) -> np.ndarray:
-    """Return half the width of an interval for each total.
-
-    Errors of systems held back, each divided by the size of its system, give a quantile; the
-    interval is that times the size. Errors of one sign in every tile grow so, others more slowly.
+def errors_in(table: Path):
+    """Return the errors of systems held back in a table.
 
     Parameters
     ----------
     table : Path
         The ``predictions.csv`` of a recorded fit.
-    sizes : array-like of shape (n_samples,)
-        Sites or atoms of what is predicted.
 
     Returns
     -------
-    ndarray of shape (n_samples,) or (n_samples, n_outputs)
+    HeldOutErrors
 
     Raises
     ------
     ValueError
         If the file is no such table, or has too few systems that were held back.
     """
+    from ..uncertainty import HeldOutErrors
+
     try:
         with open(table, encoding="utf-8", newline="") as file:
             rows = [row for row in csv.DictReader(file) if row["part"] == "test"]
         ends = [name.removeprefix("true") for name in (rows[0] if rows else {})
                 if name.startswith("true")]  # fmt: skip
-        errors = np.array(
-            [[float(row[f"predicted{end}"]) - float(row[f"true{end}"]) for end in ends]
-             for row in rows]
-        )  # fmt: skip
-        fitted = np.array([float(row["size"]) for row in rows])
+        true, predicted = (
+            np.array([[float(row[f"{name}{end}"]) for end in ends] for row in rows])
+            for name in ("true", "predicted")
+        )
+        held_out = HeldOutErrors.of(true, predicted, [float(row["size"]) for row in rows])
     except (KeyError, ValueError, TypeError, csv.Error, UnicodeDecodeError) as error:
         raise ValueError(
             f"{table} is not a table of predictions: expected the predictions.csv that "
             "`sk-ednn fit --run` writes."
         ) from error
-    if len(rows) < FEWEST_ERRORS:
+    if not held_out.suffices(LEVEL):
         raise ValueError(
-            f"{table} has {len(rows)} systems that were held back; an interval of "
-            f"{100 * _LEVEL:.0f} % needs {FEWEST_ERRORS}. Fit with a larger --test-fraction."
+            f"{table} has {held_out.n_systems} systems that were held back; an interval of "
+            f"{100 * LEVEL:.0f} % needs {held_out.fewest(LEVEL)}. Fit with a larger "
+            "--test-fraction."
         )
-    place = min(len(rows), int(np.ceil((len(rows) + 1) * _LEVEL))) - 1
-    quantile = np.sort(np.abs(errors) / fitted[:, None], axis=0)[place]
-    widths = np.asarray(sizes, dtype=np.float64)[:, None] * quantile
-    return widths[:, 0] if len(ends) == 1 else widths
+    return held_out
 
 
-def sizes_of(estimator, X) -> np.ndarray:
-    """Return the number of sites of fields, or of atoms of structures, as a fit counts them."""
-    from ._fit_results import sites_of
+def basis(held_out, kind="system", largest=None) -> str:
+    """Return in words on what intervals rest, or why there are none.
 
-    return np.array(
-        [len(x.numbers) if hasattr(x, "numbers") else np.prod(sites_of(estimator, x)) for x in X]
+    Parameters
+    ----------
+    held_out : HeldOutErrors or None
+    kind : str, default="system"
+    largest : float, default=None
+        Size of the largest system that is predicted.
+
+    Examples
+    --------
+    >>> from sk_ednn.cli._confidence import basis
+    >>> from sk_ednn.uncertainty import HeldOutErrors
+    >>> print(basis(HeldOutErrors.of([0.0] * 30, [0.1] * 30, 64), "structure"))
+    intervals of 90 %: from the errors of 30 structures held out of the training
+    >>> print(basis(HeldOutErrors.of([0.0] * 4, [0.1] * 4, 64), "structure"))
+    no intervals: 4 structures were held out of the training, and 90 % needs 9
+    >>> print(basis(None))
+    no intervals: the model file has no errors of systems held out of the training
+    """
+    percent = f"{100 * LEVEL:.0f} %"
+    if held_out is None:
+        return f"no intervals: the model file has no errors of {kind}s held out of the training"
+    n = held_out.n_systems
+    count = f"1 {kind}" if n == 1 else f"{n:,} {kind}s"
+    if not held_out.suffices(LEVEL):
+        were = "was" if n == 1 else "were"
+        return (
+            f"no intervals: {count} {were} held out of the training, and {percent} needs "
+            f"{held_out.fewest(LEVEL)}"
+        )
+    text = f"intervals of {percent}: from the errors of {count} held out of the training"
+    if largest is not None and largest > held_out.sizes.max():
+        text += "; those of larger ones grow with the size"
+    return text
+
+
+def about_structures(held_out, std_factor) -> dict:
+    """Return what a fit says on intervals of a potential.
+
+    Parameters
+    ----------
+    held_out : HeldOutErrors
+    std_factor : float or None
+        See `PredictedStructures`.
+
+    Returns
+    -------
+    dict
+        ``words``; and, if errors are enough, ``half_width``, its median in meV/atom, and
+        ``std_factor`` of several networks.
+    """
+    words = basis(held_out, "structure")
+    if not held_out.suffices(LEVEL):
+        return {"words": words}
+    half = held_out.half_width(
+        held_out.sizes, std=held_out.std, novelty=held_out.novelty, level=LEVEL
     )
+    typical = float(np.median(1e3 * half[:, 0] / held_out.sizes))
+    found = {"half_width": typical}
+    words += f", ± {typical:.3g} meV/atom in the median"
+    if std_factor is not None:
+        found["std_factor"] = std_factor
+        words += (
+            f"; errors are {std_factor:.2g} times the differences of the networks, which predict "
+            "takes into account"
+        )
+    return {**found, "words": words}
 
 
 def novelty_of(estimator, name, X) -> np.ndarray:

@@ -102,7 +102,8 @@ def run(ctx: typer.Context, options) -> tuple[dict[str, Any], Callable]:
         **({} if options.unit is None else {"unit": options.unit}),
         "output": str(options.output),
     }
-    errors, verdict = measured(estimator, parts, options, split, places)
+    sizes = None if read is None else [len(structure) for structure in read.structures]
+    errors, verdict = measured(estimator, parts, options, split, places, sizes)
     result |= errors | ({} if atoms is None else atoms.chosen) | {"verdict": verdict}
     if atoms is None and y.ndim == 1:
         step = next_step(result, hint, options)

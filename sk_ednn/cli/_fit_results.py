@@ -22,8 +22,12 @@ _SMALLER = 0.3
 _SHOWN_MAPS, _MOST_SITES = 8, 1 << 18
 
 
-def measured(estimator, parts, options, split, places=None) -> tuple[dict[str, Any], Any]:
+def measured(
+    estimator, parts, options, split, places=None, atoms=None
+) -> tuple[dict[str, Any], Any]:
     """Return errors of each part, and the verdict on held-out systems if there are any.
+
+    Errors of held-out systems are kept in the model, for the intervals of `predict`.
 
     Parameters
     ----------
@@ -34,14 +38,22 @@ def measured(estimator, parts, options, split, places=None) -> tuple[dict[str, A
         Indices of the systems of each part among all that were read.
     places : sequence of str, default=None
         Name of each system, such as its file; None if they are fields of one array.
+    atoms : sequence of int, default=None
+        Number of atoms of each structure, if fields were drawn from structures.
     """
+    from .._utils.steps import front_and_last
+    from ..uncertainty import HeldOutErrors
+
     _runs.log_stage(options, "measure")
     predicted = {which: estimator.predict(part[0]) for which, part in parts.items()}
+    sizes = {which: _sizes(estimator, part[0], split[which], atoms)
+             for which, part in parts.items()}  # fmt: skip
+    if "test" in parts:
+        front_and_last(estimator)[1].held_out_ = HeldOutErrors.of(
+            parts["test"][1], predicted["test"], sizes["test"]
+        )
     if options.recorder is not None:
-        rows = {
-            which: (part[1], predicted[which], [np.prod(sites_of(estimator, x)) for x in part[0]])
-            for which, part in parts.items()
-        }
+        rows = {which: (part[1], predicted[which], sizes[which]) for which, part in parts.items()}
         named, kind = None, "structure" if are_structures(options.fields) else "file"
         if places is not None:
             named = {which: [places[k] for k in some] for which, some in split.items()}
@@ -51,6 +63,13 @@ def measured(estimator, parts, options, split, places=None) -> tuple[dict[str, A
     judged = "test" if "test" in parts else "train"
     judge = partial(_verdict, held_back=judged == "test")
     return errors, _per_output(judge, parts[judged][1], predicted[judged])
+
+
+def _sizes(estimator, fields, some, atoms) -> list[int]:
+    """Return the atoms of structures, or the sites of fields, as `predict` counts them."""
+    if atoms is not None:
+        return [atoms[k] for k in some]
+    return [int(np.prod(sites_of(estimator, field))) for field in fields]
 
 
 def next_step(result, hint, options) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..exceptions import DataWarning
 from . import _runs
+from ._confidence import about_structures
 from ._errors import Interrupts
 from ._paths import may_replace
 from ._potential_data import (
@@ -88,9 +89,14 @@ def run(ctx, options, read, say) -> dict[str, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # printed before
         known = {
-            which: measured(potential, some, places=of_parts[which])
+            which: measured(
+                potential, some, places=of_parts[which],
+                novelty=which == "test" or options.errors is not None,
+            )
             for which, some in taken.items()
-        }
+        }  # fmt: skip
+    if "test" in known:
+        potential._keep_held_out(known["test"])
     errors = {which: averages(part.errors) for which, part in known.items()}
     spreads = {which: spreads_of(part.data) for which, part in known.items()}
     result: dict[str, Any] = {
@@ -116,6 +122,10 @@ def run(ctx, options, read, say) -> dict[str, Any]:
         decays=bool(getattr(potential.trainer, "weight_decay", None)),
     )  # fmt: skip
     result |= {} if step is None else {"next": step}
+    if "test" in known:
+        result["interval"] = about_structures(
+            potential.held_out_, potential.std_factors.get("energy")
+        )
     by_part = None if groups is None else {which: groups[some] for which, some in parts.items()}
     if by_part is not None:
         result["groups"] = groups_as_dict(known[judged], by_part[judged], options.group)

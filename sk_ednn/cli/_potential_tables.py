@@ -19,6 +19,8 @@ def show(result) -> None:
     typer.echo(f"verdict: {result['verdict']['words']}")
     if "next" in result:
         typer.echo(f"next: {result['next']}")
+    if "interval" in result:
+        typer.echo(result["interval"]["words"])
     show_files(
         f"{result['model']}, {result['epochs']} epochs on {result['n_train']} structures in "
         f"{result['seconds']:.3g} s, {result['processor_seconds']:.3g} s of the processor",

@@ -16,7 +16,7 @@ from .._utils.wording import with_article
 from .._utils.writing import replacing
 from . import _config, _densities, _runs
 from ._files import check_array_file, check_readable, write_arrays
-from ._inputs import load_model, read_fields
+from ._inputs import load_model, read_fields, say
 from ._inspect import printable
 from ._paths import check_paths
 from ._picture_names import are_pictures
@@ -50,9 +50,12 @@ class Predicted(NamedTuple):
     kind : str
         Kind of the systems.
     confidence : dict of str to ndarray
-        "half_width" of intervals and "novelty", if they were requested.
+        "half_width" of intervals, if errors of systems held out are known, and "novelty", if it
+        was requested.
     structures : PredictedStructures or None
         Sizes, deviations and novelty of structures.
+    basis : str
+        On what the intervals rest, or why there are none.
     """
 
     y: np.ndarray
@@ -63,6 +66,7 @@ class Predicted(NamedTuple):
     kind: str = "structure"
     confidence: Mapping[str, np.ndarray] = MappingProxyType({})
     structures: PredictedStructures | None = None
+    basis: str = ""
 
     def columns(self) -> dict[str, np.ndarray]:
         """Return what is known of each structure besides the energy."""
@@ -76,6 +80,7 @@ class Predicted(NamedTuple):
                 name: values.tolist()
                 for name, values in (*self.columns().items(), *self.confidence.items())
             },
+            "interval": self.basis,
             "output": None if self.output is None else str(self.output),
         }
 
@@ -116,12 +121,13 @@ def run(ctx: typer.Context, options) -> Predicted:
                 arrays[name] = values
             else:  # fields of several shapes
                 arrays |= {f"{name}_{k}": of_one for k, of_one in enumerate(values)}
-    confidence = _confidence(options, estimator, X)
+    confidence, basis = _confidence(options, estimator, X, y, structures)
     arrays |= confidence
     kind = "picture" if are_pictures(options.fields) else "structure"
     predicted = Predicted(
-        y, options.fields, _unit(options), options.output, places, kind, confidence, structures
-    )
+        y, options.fields, _unit(options), options.output, places, kind, confidence, structures,
+        basis,
+    )  # fmt: skip
     if options.output is not None and options.output.suffix == ".csv":
         _write_table(options.output, predicted)
     elif options.output is not None:
@@ -143,9 +149,11 @@ def _written(ctx, options, potential, structures, places) -> Predicted:
             f"totals. Use a name that ends in {', '.join(_ENDINGS)}."
         )
     found = predicted_by(potential, structures, path=options.output)
+    confidence, basis = _confidence(options, potential, structures, found.energies, found)
     predicted = Predicted(
-        found.energies, options.fields, "eV", options.output, places, structures=found
-    )
+        found.energies, options.fields, "eV", options.output, places, confidence=confidence,
+        structures=found, basis=basis,
+    )  # fmt: skip
     _runs.keep_results(options, _summary(predicted))
     _config.write(ctx, options.save_config)
     return predicted
@@ -182,7 +190,7 @@ def show(predicted) -> None:
     """Print totals with their fields, or the name of the file that contains them."""
     if predicted.output is not None:
         typer.echo(f"{len(predicted.y)} totals written to {predicted.output}")
-        _show_novelty(predicted)
+        _show_basis(predicted)
         return
     unit = f" {printable(predicted.unit)}" if predicted.unit else ""
     widths, novelty = (predicted.confidence.get(name) for name in ("half_width", "novelty"))
@@ -192,6 +200,8 @@ def show(predicted) -> None:
             numbers += f"  ({predicted.structures.line(index, unit.strip())})"
         if widths is not None:
             wide = ", ".join(f"{width:.2g}{unit}" for width in _rows(widths)[index])
+            if predicted.structures is not None:
+                wide += f", {widths[index] / predicted.structures.sizes[index]:.2g}{unit}/atom"
             numbers += f"  (90 % within ± {wide})"
         if novelty is not None:
             numbers += f"  novel tiles: {100 * novelty[index]:.3g} %"
@@ -200,10 +210,13 @@ def show(predicted) -> None:
         else:
             place = predicted.places[index]
         typer.echo(f"{printable(place)}  {numbers}")
-    _show_novelty(predicted)
+    _show_basis(predicted)
 
 
-def _show_novelty(predicted) -> None:
+def _show_basis(predicted) -> None:
+    """Print on what intervals rest, and how many atoms are unlike those of the fit."""
+    if "half_width" in predicted.confidence:
+        typer.echo(predicted.basis)
     if predicted.structures is not None and predicted.structures.novelty is not None:
         typer.echo(novelty_line(counted(predicted.structures.novelty)))
 
@@ -342,18 +355,33 @@ def _unit(options) -> str | None:
     return model_files.describe(options.model, max_bytes=options.max_bytes)["units"]
 
 
-def _confidence(options, estimator, X) -> dict[str, np.ndarray]:
-    """Return intervals and novelty, if requested."""
+def _confidence(options, estimator, X, y, structures) -> tuple[dict[str, np.ndarray], str]:
+    """Return intervals if they are known, novelty if requested, and on what intervals rest."""
+    from ..estimators._sizes import sizes_of
+    from ..uncertainty._intervals import half_width_of, held_out_of
     from . import _confidence as confidence
 
-    columns = {}
+    columns: dict[str, np.ndarray] = {}
+    held_out, half = held_out_of(estimator), None
+    kind = "field" if structures is None else "structure"
     if options.interval is not None:
-        columns["half_width"] = confidence.half_widths(
-            options.interval, confidence.sizes_of(estimator, X)
-        )
+        held_out, kind = confidence.errors_in(options.interval), "system"
+        half = held_out.half_width(sizes_of(estimator, X)).reshape(np.shape(y))
+    elif structures is not None and structures.half_width is not None:
+        half = structures.half_width
+    elif held_out is not None and held_out.suffices(confidence.LEVEL):
+        half = half_width_of(estimator, X, held_out, confidence.LEVEL).reshape(np.shape(y))
+    if half is not None:
+        columns["half_width"] = half
     if options.novelty is not None:
         columns["novelty"] = confidence.novelty_of(estimator, options.novelty, X)
-    return columns
+    if are_pictures(options.fields) and half is None:
+        return columns, ""  # `sk-ednn count predict` has intervals
+    largest = None if half is None else sizes_of(estimator, X).max()
+    basis = confidence.basis(held_out, kind, largest)
+    if half is None:
+        say(options, basis)
+    return columns, basis
 
 
 def _write_table(path, predicted) -> None:
@@ -363,9 +391,11 @@ def _write_table(path, predicted) -> None:
     names = [f"total {k}" for k in range(rows.shape[1])] if several else ["total"]
     unit = f" ({predicted.unit})" if predicted.unit else ""
     confidence, columns = predicted.confidence, predicted.columns()
-    more = [title_of(name, predicted.unit) for name in columns]
+    structures = predicted.structures
+    factor = None if structures is None else structures.std_factor
+    more = [title_of(name, predicted.unit, factor) for name in columns]
     if "half_width" in confidence:
-        more += [f"{name} plus or minus (90 %)" for name in names]
+        more += [f"{name} plus or minus (90 %){unit}" for name in names]
     more += ["novelty"] if "novelty" in confidence else []
     extra = [_rows(values) for values in confidence.values()]
     known = [values.tolist() for values in columns.values()]

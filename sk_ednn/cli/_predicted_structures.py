@@ -20,15 +20,23 @@ class PredictedStructures(NamedTuple):
     sizes : ndarray of shape (n_structures,)
         Numbers of atoms.
     std : ndarray of shape (n_structures,) or None, in eV
-        Standard deviation over the networks of a potential; None for a single one.
+        Standard deviation over the networks of a potential, times `std_factor`; None for a single
+        one.
     novelty : list of ndarray of shape (n_atoms,), or None
         None for models of images.
+    half_width : ndarray of shape (n_structures,) or None, in eV
+        Of intervals from errors of structures held out of the fit.
+    std_factor : float or None
+        By which errors of structures held out are larger than the standard deviation over the
+        networks; None if it is not known.
     """
 
     energies: np.ndarray
     sizes: np.ndarray
     std: np.ndarray | None = None
     novelty: list[np.ndarray] | None = None
+    half_width: np.ndarray | None = None
+    std_factor: float | None = None
 
     def columns(self) -> dict[str, np.ndarray]:
         """Return what is known of each structure besides the energy, by name."""
@@ -45,8 +53,8 @@ class PredictedStructures(NamedTuple):
         n = int(self.sizes[k])
         per_atom = f"{unit}/atom" if unit else "per atom"
         text = f"{n:,} atom{'s' * (n != 1)}, {self.energies[k] / n:.6g} {per_atom}"
-        if self.std is not None:
-            text += f" ± {self.std[k] / n:.2g}"
+        if self.std is not None and self.half_width is None:  # else the interval says more
+            text += f", networks differ by {self.std[k] / n:.2g} {per_atom}"
         if self.novelty is not None:
             unlike = int((self.novelty[k] > UNLIKE).sum())
             if unlike:
@@ -54,12 +62,13 @@ class PredictedStructures(NamedTuple):
         return text
 
 
-def title_of(column, unit) -> str:
+def title_of(column, unit, std_factor=None) -> str:
     """Return the title of a column of `PredictedStructures.columns` in a table."""
     of_unit = f" ({unit})" if unit else ""
+    times = "" if std_factor is None else f", times {std_factor:.3g} as errors held out show"
     return {
         "atoms": "atoms", "per_atom": f"per atom{of_unit}",
-        "std": f"std over the networks{of_unit}", "unlike": "atoms with a novelty above 1",
+        "std": f"std over the networks{times}{of_unit}", "unlike": "atoms with a novelty above 1",
         "novelty": "largest novelty",
     }[column]  # fmt: skip
 
@@ -75,6 +84,7 @@ def predicted_by(potential, structures, *, path=None) -> PredictedStructures:
         File for the structures. None to predict energies alone.
     """
     from ..atoms._dynamics import write_predicted
+    from ..atoms._held_out import scaled
     from ..atoms._potential_committee import members_of
 
     potential.warn_if_far(structures)
@@ -85,9 +95,18 @@ def predicted_by(potential, structures, *, path=None) -> PredictedStructures:
     mean, std = mean if several else (mean, None)
     novelty = None if potential.novelty_ is None else potential.novelty(structures)
     sizes = np.array([len(structure) for structure in structures])
+    half_width, factors = None, potential.std_factors
+    held_out = getattr(potential, "held_out_", None)
+    if held_out is not None and held_out.suffices():
+        half_width = potential._half_width(sizes, std, novelty)
+    if std is not None:
+        std = scaled(std, factors)
     if path is not None:
-        write_predicted(path, structures, mean, std=std, novelty=novelty)
-    return PredictedStructures(mean.energies, sizes, None if std is None else std.energies, novelty)
+        write_predicted(path, structures, mean, std=std, novelty=novelty, half_width=half_width)
+    return PredictedStructures(
+        mean.energies, sizes, None if std is None else std.energies, novelty, half_width,
+        factors.get("energy"),
+    )  # fmt: skip
 
 
 def counted(novelty) -> dict[str, Any]:
@@ -110,5 +129,6 @@ def novelty_line(count) -> str:
     """Return the result of `counted` in words."""
     return (
         f"{count['unlike']:,} of {count['atoms']:,} atoms are unlike those of the fit (novelty "
-        f"above 1); the largest novelty is {count['largest']:.3g}"
+        f"above 1); the largest novelty is {count['largest']:.3g}. Novelty: how far the "
+        "surroundings of an atom are from the nearest in the fit; up to 1 for 99 % of its own atoms"
     )

@@ -20,7 +20,9 @@ from ..fields._in_memory import in_memory
 from ..fields._samples import samples_at, with_samples
 from ..tiling import AbstractTiling
 from ._delegation import copy_feature_names, with_tags_of
+from ._held_out_errors import HeldOutErrors
 from ._regressor import EDNNRegressor
+from ._sizes import sizes_of
 from ._targets import ScoredByTotals, require_targets
 
 
@@ -52,6 +54,9 @@ class EDNNCommittee(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
     oob_prediction_ : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Out-of-bag prediction: the mean over members that were not fitted to the sample; NaN if
         all were.
+    held_out_ : HeldOutErrors
+        Out-of-bag errors and the spread of the members that they are of, from which
+        `sk_ednn.uncertainty.predict_interval` follows. Only if `bootstrap`.
 
     Examples
     --------
@@ -147,7 +152,16 @@ class EDNNCommittee(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
                 )
                 for member, drawn in zip(members, samples, strict=True)
             )  # fmt: skip
-        oob = _out_of_bag(estimators, samples, X, np.asarray(y, dtype=float))
+        y = np.asarray(y, dtype=float)
+        oob, oob_std = _out_of_bag(estimators, samples, X, y)
+        held_out = None
+        if self.bootstrap:
+            # A spread takes two members.
+            true, sizes = np.where(np.isnan(oob_std), np.nan, y), sizes_of(estimators[0], X)
+            held_out = HeldOutErrors.of(true, oob, sizes, std=oob_std)
+        self.__dict__.pop("held_out_", None)
+        if held_out is not None:
+            self.held_out_ = held_out
         self.estimators_ = estimators
         self.estimators_samples_ = samples
         self.oob_prediction_ = oob
@@ -223,12 +237,15 @@ def _fit_member(member, X, y, drawn, **fit_params):
     return member.fit(samples_at(X, drawn), _safe_indexing(y, drawn), **fit_params)
 
 
-def _out_of_bag(estimators, samples, X, y) -> np.ndarray:
-    total, count = np.zeros(y.shape), np.zeros(len(y))
-    for estimator, drawn in zip(estimators, samples, strict=True):
+def _out_of_bag(estimators, samples, X, y) -> tuple[np.ndarray, np.ndarray]:
+    """Return the means and the standard deviations of members that had not seen a sample."""
+    predicted = np.full((len(estimators), *y.shape), np.nan)
+    for of_member, estimator, drawn in zip(predicted, estimators, samples, strict=True):
         unseen = np.setdiff1d(np.arange(len(y)), drawn)
         if len(unseen):
-            total[unseen] += np.asarray(estimator.predict(samples_at(X, unseen)))
-            count[unseen] += 1
-    with np.errstate(invalid="ignore"):
-        return total / count.reshape(-1, *[1] * (y.ndim - 1))
+            of_member[unseen] = np.asarray(estimator.predict(samples_at(X, unseen)))
+    count = (~np.isnan(predicted)).sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.nansum(predicted, axis=0) / count
+        squares = np.nansum((predicted - mean) ** 2, axis=0)
+        return mean, np.sqrt(squares / np.where(count > 1, count - 1, np.nan))

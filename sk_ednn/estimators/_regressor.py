@@ -103,6 +103,8 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
     axis_labels_ : list
         Only after a fit to arrays of xarray: name, direction of the coordinates and names of the
         entries of each axis. `predict` rejects arrays with the same axes in another order.
+    held_out_ : HeldOutErrors
+        Only after `sk_ednn.uncertainty.calibrate`: errors of systems held out of the fit.
 
     Notes
     -----
@@ -218,6 +220,7 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
             fit_params = {"sample_weight": sample_weight, "groups": groups, "gradient": gradient}
             labels = axis_labels(X)
             vars(self).update(fit_cached(self, X, y, fit_params))
+            self.__dict__.pop("held_out_", None)
             keep_labels(self, labels)
             # n_jobs and verbose are those of this call, not of the cached fit.
             self.evaluation_ = self._filled(self.evaluation or AutoEvaluation(), None)
@@ -301,6 +304,7 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
             if problem.start is not None and hasattr(self, "input_range_"):
                 input_range = input_range.joined(tilings[0].range_from(self.input_range_))
             self.input_range_ = input_range.array()
+        self.__dict__.pop("held_out_", None)  # errors of the fit before, see `calibrate`
         self.solver_ = solver
         self.evaluation_ = evaluation
         described = tilings[0].describe(admitted.systems)

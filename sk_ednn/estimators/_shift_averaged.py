@@ -199,6 +199,7 @@ class ShiftAveraged(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
         period = tuple(lcm(*along) for along in zip(*focuses, strict=True))
         random_state = check_random_state(self.random_state)
         self.shifts_ = chosen(period, self.n_shifts, self.selection, random_state)
+        self.__dict__.pop("held_out_", None)  # errors of the fit before, see `calibrate`
         self.estimator_ = estimator
         self.n_outputs_ = regressors[0].n_outputs_
         self._grid_axes = tuple(axis for axis in range(field_ndim) if axis not in channels)

@@ -22,6 +22,7 @@ from sklearn.preprocessing import FunctionTransformer
 from .._utils.stored import declared
 from .._utils.wording import with_article
 from ..estimators._committee import EDNNCommittee
+from ..estimators._held_out_errors import HeldOutErrors
 from ..estimators._regressor import EDNNRegressor
 from ..estimators._shift_averaged import ShiftAveraged
 from ..evaluation import AbstractEvaluation, Direct
@@ -64,6 +65,7 @@ def require_working(model, budget, has_user_code=False, only_as_it_is=False) -> 
     Exception
         Any error of the prediction.
     """
+    _check_held_out(model)
     if hasattr(type(model), "_try"):
         model._try()
         for part in _inner(model):
@@ -109,6 +111,22 @@ def require_units(model) -> None:
                     raise ValueError(f"the {name} is {values.ravel()[:4].tolist()}")
             if standardization is not None and not np.all(standardization.scale > 0):
                 raise ValueError("the scale of its inputs is not positive")
+
+
+def _check_held_out(model):
+    """Raise ValueError if errors of systems held out do not suit a model or one inside it."""
+    for name in ("held_out_", "held_out_forces_"):
+        held_out = vars(model).get(name)
+        if held_out is None:
+            continue
+        if type(held_out) is not HeldOutErrors:
+            raise ValueError(f"its {name} is {with_article(type(held_out).__name__)}")
+        regressors = _regressors(model) if declared(type(model)) is not None else []
+        several = isinstance(model, EDNNCommittee) or hasattr(model, "n_members")
+        n_outputs = regressors[0].n_outputs_ if regressors else 1
+        held_out.check(n_outputs, has_std=several)
+    for inner in _inner(model):
+        _check_held_out(inner)
 
 
 def _require_attributes(regressor):

@@ -302,7 +302,8 @@ def test_predictions_show_sizes_deviations_and_novelty(go, files):
     assert result["std"] == pytest.approx(std)
     assert result["novelty"] == pytest.approx([each.max() for each in novelty])
     *lines, last = go("predict two.ednn new.extxyz").stdout.splitlines()
-    assert f"(8 atoms, {energies[2] / 8:.6g} eV/atom ± {std[2] / 8:.2g}" in lines[2]
+    differ = f"networks differ by {std[2] / 8:.2g} eV/atom"
+    assert f"(8 atoms, {energies[2] / 8:.6g} eV/atom, {differ}" in lines[2]
     assert f"{unlike[1]} unlike the fit, novelty up to {novelty[1].max():.3g}" in lines[1]
     count = f"{sum(unlike)} of 20 atoms are unlike those of the fit (novelty above 1)"
     assert last.startswith(count)
@@ -697,3 +698,71 @@ def test_members_are_averaged_recorded_and_continued(go, files, tmp_path):
         "--members is for potentials"
         in go("fit train.extxyz --images --members 2 -o no.ednn", expected=1).stderr
     )
+
+
+@pytest.fixture(scope="module")
+def calibrated(files):
+    """Fit two networks from which 24 structures are held out."""
+    from sk_ednn.cli import main
+
+    io.write(files / "many.extxyz", labelled_atoms(60, seed=2))
+    line = f"fit {files}/many.extxyz --epochs 2 --cutoff 4 --members 2 --test-fraction 0.4 -q"
+    assert main([*line.split(), "-o", str(files / "sure.ednn"), "--force"]) == 0
+    return load(files / "sure.ednn")
+
+
+def test_a_fit_stores_errors_from_which_predict_makes_intervals(go, files, calibrated):
+    new = io.read(files / "test.extxyz", ":")
+    new[1] = new[1].repeat((2, 1, 1))
+    io.write(files / "unseen.extxyz", new)
+    energies, half = calibrated.predict_interval(new)
+    factor = calibrated.std_factors["energy"]
+    result = json.loads(go("predict sure.ednn unseen.extxyz --json").stdout)
+    assert result["half_width"] == pytest.approx(half)
+    std = factor * calibrated.predict(new, return_std=True)[1]
+    assert result["std"] == pytest.approx(std)
+    shown = go("predict sure.ednn unseen.extxyz").stdout
+    line = shown.splitlines()[1]
+    assert f"{energies[1]:.6g} eV  (8 atoms, " in line
+    assert f"(90 % within ± {half[1]:.2g} eV, {half[1] / 8:.2g} eV/atom)" in line
+    # One ± in a line, with its units.
+    assert line.count("±") == 1 and "networks" not in line
+    words = "intervals of 90 %: from the errors of 24 structures held out of the training"
+    assert words in shown and words in result["interval"]
+    assert "Novelty: how far" in shown
+    go("predict sure.ednn unseen.extxyz -o sure.csv")
+    with (files / "sure.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["total plus or minus (90 %) (eV)"]) for row in rows] == pytest.approx(
+        half, rel=1e-5
+    )
+    title = f"std over the networks, times {factor:.3g} as errors held out show (eV)"
+    assert [float(row[title]) for row in rows] == pytest.approx(std)
+    assert words in go("predict sure.ednn unseen.extxyz -o sure.extxyz").stdout
+    out = io.read(files / "sure.extxyz", ":")
+    assert [each.info["energy_half_width"] for each in out] == pytest.approx(half, rel=1e-6)
+    assert [each.info["energy_std"] for each in out] == pytest.approx(std, rel=1e-6)
+
+
+def test_it_is_said_where_there_are_no_intervals(go, files):
+    said = go(f"fit train.extxyz {FAST} --test-fraction 0 -o none.ednn --force").stdout
+    assert "interval" not in json.loads(said)
+    said = go("predict none.ednn test.extxyz")
+    assert "no intervals: the model file has no errors of structures held out" in said.stderr
+    assert "±" not in said.stdout
+    said = go(f"fit train.extxyz {FAST} -o few.ednn --force").stdout
+    words = "no intervals: 4 structures were held out of the training, and 90 % needs 9"
+    assert json.loads(said)["interval"]["words"] == words
+    assert words in go("predict few.ednn test.extxyz").stderr
+    assert words not in go("predict few.ednn test.extxyz -q").stderr
+
+
+def test_images_count_atoms_in_the_fit_and_in_predictions(go, files, calibrated):
+    """The sizes of errors held out and those of new structures are numbers of atoms."""
+    go("fit many.extxyz --images --test-fraction 0.4 --spacing 0.6 -o images.ednn --json --force")
+    assert set(load(files / "images.ednn")[-1].held_out_.sizes) == {4.0}
+    one, two = io.read(files / "test.extxyz", ":2")
+    io.write(files / "sizes.extxyz", [one, two, one.repeat((2, 1, 1))])
+    result = json.loads(go("predict images.ednn sizes.extxyz --json").stdout)
+    first, second, double = result["half_width"]
+    assert first == second and double == pytest.approx(2 * first)

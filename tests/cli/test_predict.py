@@ -178,6 +178,44 @@ def test_interval_grows_with_the_size_and_novelty_names_strange_tiles(
     assert "--interval needs --output with a name that ends in .csv" in capsys.readouterr().err
 
 
+def test_predict_has_intervals_from_the_model_file_alone(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 8, 8))
+    y = X.sum(axis=(1, 2)) + 0.1 * rng.normal(size=60)
+    np.savez("train.npz", X=X, y=np.column_stack([y, 2 * y]))
+    np.save("new.npy", np.tile(X[:3], (1, 2, 1)))
+    assert main(["fit", "train.npz", "-m", "quadratic", "--context", "0", "-q",
+                 "--unit", "J", "--run", "runs"]) == 0  # fmt: skip
+    (run,) = (tmp_path / "runs").iterdir()
+    capsys.readouterr()
+    command = ["predict", str(run / "model.ednn"), "new.npy", "-q"]
+    assert main([*command, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    half = np.array(result["half_width"])
+    assert half.shape == (3, 2) and (half > 0).all()
+    assert main([*command, "--json", "--interval", str(run / "predictions.csv")]) == 0
+    by_table = json.loads(capsys.readouterr().out)
+    np.testing.assert_allclose(by_table["half_width"], half)
+    words = "intervals of 90 %: from the errors of 12 fields held out of the training; those of"
+    assert words in result["interval"]
+    assert main(command) == 0
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert f"(90 % within ± {half[0, 0]:.2g} J, {half[0, 1]:.2g} J)" in lines[0]
+    assert last.startswith(words)
+    assert main([*command, "-o", "t.csv"]) == 0
+    assert "total 1 plus or minus (90 %) (J)" in (tmp_path / "t.csv").read_text().splitlines()[0]
+    # One output, none held out.
+    np.savez("train.npz", X=X, y=y)
+    assert main(["fit", "train.npz", "-m", "quadratic", "--context", "0", "-q",
+                 "--test-fraction", "0"]) == 0  # fmt: skip
+    capsys.readouterr()
+    assert main(["predict", "model.ednn", "new.npy"]) == 0
+    captured = capsys.readouterr()
+    assert "no intervals: the model file has no errors of fields held out" in captured.err
+    assert "±" not in captured.out
+
+
 def test_interval_needs_a_table_of_predictions(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     X = np.random.default_rng(0).normal(size=(20, 4, 4))
