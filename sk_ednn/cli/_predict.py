@@ -31,6 +31,8 @@ from ._structure_names import are_structures
 
 _ENDINGS = (".csv", ".npy", ".npz")
 _WITH_CONFIDENCE = (".csv", ".npz")
+# Widths below this share of the totals are not printed, since six digits of these are.
+_OF_DIGITS = 1e-6
 _OF_STRUCTURES = (".extxyz", ".xyz", ".traj")
 
 
@@ -194,12 +196,16 @@ def show(predicted) -> None:
         return
     unit = f" {printable(predicted.unit)}" if predicted.unit else ""
     widths, novelty = (predicted.confidence.get(name) for name in ("half_width", "novelty"))
+    rounding = _OF_DIGITS * np.abs(_rows(predicted.y)).max(axis=0)
     for index, values in enumerate(_rows(predicted.y)):
         numbers = "  ".join(f"{value:.6g}{unit}" for value in values)
         if predicted.structures is not None:
             numbers += f"  ({predicted.structures.line(index, unit.strip())})"
         if widths is not None:
-            wide = ", ".join(f"{width:.2g}{unit}" for width in _rows(widths)[index])
+            wide = ", ".join(
+                f"{width:.2g}{unit}" if width >= least else f"less than {least:.1g}{unit}"
+                for width, least in zip(_rows(widths)[index], rounding, strict=True)
+            )
             if predicted.structures is not None:
                 wide += f", {widths[index] / predicted.structures.sizes[index]:.2g}{unit}/atom"
             numbers += f"  (90 % within ± {wide})"

@@ -56,7 +56,8 @@ class EDNNCommittee(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
         all were.
     held_out_ : HeldOutErrors
         Out-of-bag errors and the spread of the members that they are of, from which
-        `sk_ednn.uncertainty.predict_interval` follows. Only if `bootstrap`.
+        `sk_ednn.uncertainty.predict_interval` follows. Only if `bootstrap`, and if two members
+        had not seen some sample.
 
     Examples
     --------
@@ -154,11 +155,10 @@ class EDNNCommittee(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
             )  # fmt: skip
         y = np.asarray(y, dtype=float)
         oob, oob_std = _out_of_bag(estimators, samples, X, y)
-        held_out = None
-        if self.bootstrap:
-            # A spread takes two members.
-            true, sizes = np.where(np.isnan(oob_std), np.nan, y), sizes_of(estimators[0], X)
-            held_out = HeldOutErrors.of(true, oob, sizes, std=oob_std)
+        # A spread takes two members.
+        true, held_out = np.where(np.isnan(oob_std), np.nan, y), None
+        if np.isfinite(true).any():
+            held_out = HeldOutErrors.of(true, oob, sizes_of(estimators[0], X), std=oob_std)
         self.__dict__.pop("held_out_", None)
         if held_out is not None:
             self.held_out_ = held_out

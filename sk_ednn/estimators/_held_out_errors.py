@@ -91,10 +91,9 @@ class HeldOutErrors:
                 f"{predicted.shape}."
             )
         n = len(true)
-        known = np.flatnonzero(~np.isnan(true).any(axis=1))
-        # Evenly, since systems may be sorted.
-        kept = known[np.unique(np.linspace(0, max(len(known) - 1, 0), _MOST).round().astype(int))]
-        kept = kept if len(known) > _MOST else known
+        known = kept = np.flatnonzero(~np.isnan(true).any(axis=1))
+        if len(known) > _MOST:  # evenly, since systems may be sorted
+            kept = known[np.linspace(0, len(known) - 1, _MOST).round().astype(int)]
         held_out = cls(
             (predicted - true)[kept],
             np.broadcast_to(np.asarray(sizes, dtype=float), n)[kept],

@@ -63,7 +63,8 @@ def test_fit_reports_each_of_several_outputs(run):
     assert len(report["test"]) == 2
     assert "test, output 1" in run("fit two.npz -m quadratic -o two.ednn").stdout
     printed = run("predict two.ednn large.npy").stdout
-    assert [len(line.split()) for line in printed.splitlines()] == [3, 3, 3]
+    *lines, last = [line.partition("  (90 %")[0].split() for line in printed.splitlines()]
+    assert [len(line) for line in lines] == [3, 3, 3] and last[:2] == ["intervals", "of"]
 
 
 def test_fit_options_reach_the_model(run, folder):
@@ -86,7 +87,8 @@ def test_predict_prints_what_python_predicts(run, folder):
     assert [value for _, value in lines] == [f"{value:.6g}" for value in expected]
     np.testing.assert_allclose(expected, np.load(folder / "large_y.npz")["energies"], atol=1.0)
     report = json.loads(run("predict model.ednn large.npy --json --jobs 2").stdout)
-    assert report == {"y": expected.tolist(), "output": None}
+    words = "no intervals: the model file has no errors of fields held out of the training"
+    assert report == {"y": expected.tolist(), "interval": words, "output": None}
 
 
 def test_predict_writes_files(run, folder):
@@ -133,9 +135,9 @@ def test_a_fit_that_is_interrupted_writes_nothing(run, folder, monkeypatch):
 
     before = signal.getsignal(signal.SIGINT)
     monkeypatch.setattr(EDNNRegressor, "fit", interrupted)
-    result = run("fit small.npz -m quadratic -o half.ednn", expected=130)
+    result = run("fit small.npz -m quadratic -o stopped.ednn", expected=130)
     assert "interrupted; nothing was written" in result.stderr
-    assert not (folder / "half.ednn").exists()
+    assert not (folder / "stopped.ednn").exists()
     assert signal.getsignal(signal.SIGINT) is before
 
 

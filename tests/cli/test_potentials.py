@@ -759,7 +759,7 @@ def test_it_is_said_where_there_are_no_intervals(go, files):
 
 def test_images_count_atoms_in_the_fit_and_in_predictions(go, files, calibrated):
     """The sizes of errors held out and those of new structures are numbers of atoms."""
-    go("fit many.extxyz --images --test-fraction 0.4 --spacing 0.6 -o images.ednn --json --force")
+    go("fit many.extxyz --images --test-fraction 0.4 --spacing 0.5 -o images.ednn --json --force")
     assert set(load(files / "images.ednn")[-1].held_out_.sizes) == {4.0}
     one, two = io.read(files / "test.extxyz", ":2")
     io.write(files / "sizes.extxyz", [one, two, one.repeat((2, 1, 1))])
