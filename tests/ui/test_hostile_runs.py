@@ -109,6 +109,7 @@ def test_no_text_of_a_run_acts_in_the_browser(visit, place):
     one.open("/runs")
     page.wait_for_selector("td:has-text('onerror=alert(11)')")
     one.open(f"/runs/{ID}")
+    page.click("text=Settings left as they are")
     page.wait_for_selector("text=onerror=alert(14)")
     page.wait_for_selector("pre:has-text('alert(28)')")
     page.wait_for_selector(".chart canvas")
