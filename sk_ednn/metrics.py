@@ -47,6 +47,11 @@ class ExtensiveErrors:
         """Return the numbers by name."""
         return asdict(self)
 
+    def __str__(self) -> str:
+        """Return the numbers in words."""
+        numbers = ", ".join(f"{name} {value:.4g}" for name, value in asdict(self).items())
+        return f"errors: {numbers}"
+
 
 def extensive_errors(y_true, y_pred, sizes=None) -> ExtensiveErrors:
     """Summarise the errors of totals.
@@ -163,6 +168,10 @@ class Verdict:
                 text += f", {as_ratio(self.over_size)} times the RMSE of a constant times the size"
         return f"{text}. {self.doubts}".rstrip()
 
+    def __str__(self) -> str:
+        """Return `words`."""
+        return self.words
+
     def as_dict(self) -> dict[str, float | int | bool | str | None]:
         """Return the numbers and `words` by name; numbers that are not finite are None."""
         values = asdict(self)
@@ -218,7 +227,7 @@ def judge(y_true, y_pred, sizes=None, *, held_back=True) -> Verdict:
     >>> from sk_ednn.metrics import judge
     >>> judge([3.0, 5.0, 7.0, 9.0], [6.0, 6.1, 5.9, 6.0]).doubts
     'The model is no better than predicting the mean of the totals.'
-    >>> print(judge([3.0, 5.0, 7.0, 9.0], [3.1, 5.2, 6.9, 8.8]).words)
+    >>> print(judge([3.0, 5.0, 7.0, 9.0], [3.1, 5.2, 6.9, 8.8]))
     on 4 systems held back: R² 0.995, RMSE 0.071 times the spread of totals.
 
     If systems differ in size, their sizes alone explain much of the variance:

@@ -118,3 +118,10 @@ def test_errors_per_site_need_sites():
         extensive_errors([1.0, 2.0], [1.0, 2.0], [1, 0])
     assert extensive_errors([1.0, 2.0], [1.0, 4.0], 4).mean == 0.25  # one size for all
     assert judge([0.0, 2.0], [0.0, 2.0], [0, 1]).n_systems == 2  # a bag may be empty
+
+
+def test_results_are_printed_in_words():
+    verdict = judge(TRUE, off_by(0.1))
+    assert str(verdict) == verdict.words and f"{verdict}".startswith("on 5 systems held back: R²")
+    errors = extensive_errors(TRUE, off_by(0.1))
+    assert str(errors).startswith("errors: median ") and f"bias {errors.bias:.4g}" in str(errors)

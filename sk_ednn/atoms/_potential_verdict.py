@@ -76,8 +76,8 @@ def next_step(errors, over_spread, *, n_members=1, decays=False) -> str | None:
     >>> from sk_ednn.atoms._potential_verdict import next_step
     >>> errors = {"train": {"force_rmse": 20.0}, "test": {"force_rmse": 200.0}}
     >>> print(next_step(errors, {"force": 0.2}, n_members=4))
-    errors of forces are 10 times smaller for the structures learned from (overfitting): add
-    structures like those held back, or --weight-decay 0.3
+    errors of forces are 10 times smaller for the structures learned from than for those held back
+    (overfitting): add structures like those held back, or --weight-decay 0.3
     """
     if "test" not in errors:
         return (
@@ -96,7 +96,7 @@ def next_step(errors, over_spread, *, n_members=1, decays=False) -> str | None:
         return (
             ("" if poor else "it is good; for more accuracy: ")
             + f"errors of {_NAMES[widest]} are {gaps[widest]:.2g} times smaller for the structures "
-            f"learned from (overfitting): add {added}"
+            f"learned from than for those held back (overfitting): add {added}"
         )
     if not poor:
         return None

@@ -8,11 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from .._utils.writing import replacing
-from ..structures._elements import symbol
 from ..structures._files import naming
+from ._held_out import mean_novelty, std_factors
 from ._potential_data import LabelledStructures, labelled
 from ._potential_errors import Errors, averages, differences
 from ._potentials import Prediction, check_species
+from ._structure_groups import composition
 
 _COLUMNS = {
     "energy": "energy, predicted minus true (meV/atom)", "force_mae": "forces, mean (meV/Å)",
@@ -96,15 +97,7 @@ class Measured(NamedTuple):
 
     def formulas(self) -> np.ndarray:
         """Return the composition of each structure, such as SiAu2."""
-        formulas = []
-        for structure in self.data.structures:
-            numbers, counts = np.unique(structure.numbers, return_counts=True)
-            divisor = np.gcd.reduce(counts)
-            formulas.append("".join(
-                symbol(int(z)) + (str(n) if n > 1 else "")
-                for z, n in zip(numbers, counts // divisor, strict=True)
-            ))  # fmt: skip
-        return np.array(formulas)
+        return np.array([composition(structure.numbers) for structure in self.data.structures])
 
 
 def measured(potential, structures, y=None, *, places=None, novelty=False) -> Measured:
@@ -150,28 +143,60 @@ def compared(potential, data, *, novelty=False) -> Measured:
     return found._replace(novelty=np.split(atoms, data.structures.offsets[1:-1]))
 
 
-def write_structure_errors(path, parts, groups=None, key="group") -> None:
-    """Write the errors of each structure as CSV.
+def trust_in(potential, part) -> dict[str, np.ndarray]:
+    """Return what a potential says of its errors for each structure, by the title of a column.
+
+    Parameters
+    ----------
+    potential : EDNNPotential
+    part : Measured
+        With its novelty, if the potential has one.
+    """
+    sizes, found = part.data.structures.sizes, {}
+    held_out = getattr(potential, "held_out_", None)
+    if held_out is not None and held_out.suffices():
+        half = held_out.half_width(
+            sizes, std=None if part.std is None else part.std.energies,
+            novelty=mean_novelty(part.novelty),
+        )[:, 0]  # fmt: skip
+        found["energy, plus or minus (90 %) (meV/atom)"] = 1e3 * half / sizes
+    if part.std is not None:
+        factor = std_factors(potential).get("energy")
+        times = "" if factor is None else f", times {factor:.3g} as errors held out show"
+        scaled = part.std.energies * (1.0 if factor is None else factor)
+        found[f"energy, std over the networks{times} (meV/atom)"] = 1e3 * scaled / sizes
+    if part.novelty is not None:
+        found["largest novelty"] = np.array([each.max(initial=0.0) for each in part.novelty])
+    return found
+
+
+def write_structure_errors(path, potential, parts, groups=None, key="group") -> None:
+    """Write the errors of each structure as CSV, beside what the potential says of them.
 
     Parameters
     ----------
     path : Path
+    potential : EDNNPotential
     parts : dict of str to Measured
     groups : dict of str to sequence, default=None
         The group of each structure, by part.
     key : str
         Name of the column of groups.
     """
+    trust = {which: trust_in(potential, part) for which, part in parts.items()}
+    titles = list(next(iter(trust.values()), {}))
     with replacing(path, "w", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         more = [] if groups is None else [key]
-        table.writerow(["part", "structure", *more, "composition", "atoms", *_COLUMNS.values()])
+        header = ["part", "structure", *more, "composition", "atoms", *_COLUMNS.values(), *titles]
+        table.writerow(header)
         for which, part in parts.items():
             columns = part.by_structure()
             formulas, sizes = part.formulas(), part.data.structures.sizes
             for k, place in enumerate(part.data.places):
                 group = [] if groups is None else [groups[which][k]]
                 numbers = [columns[name][k] for name in _COLUMNS]
+                numbers += [trust[which][title][k] for title in titles]
                 table.writerow([
                     which, place, *group, formulas[k], int(sizes[k]),
                     *("" if np.isnan(value) else repr(float(value)) for value in numbers),

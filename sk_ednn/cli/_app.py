@@ -170,7 +170,7 @@ def evaluate(
         str | None,
         typer.Option(
             help="Potentials: also print errors by this entry of the structures' info, such as "
-            "config_type, or by file."
+            "config_type, or by file or composition."
         ),
     ] = None,
     errors: ErrorsFile = None,

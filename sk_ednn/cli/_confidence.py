@@ -95,6 +95,25 @@ def basis(held_out, kind="system", largest=None) -> str:
     return text
 
 
+def coverage(held_out, errors, half, kind) -> dict:
+    """Return how many errors are inside of intervals, as an entry of ``evaluate --json``.
+
+    Parameters
+    ----------
+    held_out : HeldOutErrors
+    errors : ndarray of shape (n_systems, n_outputs)
+        NaN where they are unknown, or not to be counted.
+    half : ndarray of shape (n_systems, n_outputs)
+    kind : str
+    """
+    known = ~np.isnan(errors)
+    if not known.any():
+        return {}
+    n, inside = int(known.sum()), int((np.abs(errors) <= half)[known].sum())
+    words = f"{basis(held_out, kind)}; here they contain {inside:,} of {n:,} true totals"
+    return {"interval": {"level": LEVEL, "inside": inside, "known": n, "words": words}}
+
+
 def about_structures(held_out, std_factor) -> dict:
     """Return what a fit says on intervals of a potential.
 

@@ -9,6 +9,7 @@ import numpy as np
 import typer
 
 from . import _densities, _runs
+from ._confidence import LEVEL, coverage
 from ._files import check_array_file, check_readable
 from ._inputs import load_model, read_fields, read_targets
 from ._inspect import printable
@@ -85,6 +86,8 @@ def show(result) -> None:
             )
         if "groups" in result:
             show_groups(result["groups"])
+        if "interval" in result:
+            typer.echo(result["interval"]["words"])
         if "largest" in result:
             typer.echo(f"largest error of an energy: {result['largest']}")
         if "novelty" in result:
@@ -105,6 +108,8 @@ def show(result) -> None:
             typer.echo(f"{which}{name}: {value:.4g}{unit}")
         if spread > 0:
             typer.echo(f"{which}spread of the totals, the error of their mean: {spread:.4g}{unit}")
+    if "interval" in result:
+        typer.echo(result["interval"]["words"])
 
 
 def _check_options(options, *, of_potential=True) -> None:
@@ -166,7 +171,7 @@ def _of_structures(model, read, options):
     groups = None
     if options.group is not None:
         groups = groups_of(read.structures, read.places, options.group)
-    part = measured(model, read.structures, y, places=read.places)
+    part = measured(model, read.structures, y, places=read.places, novelty=True)
     model.warn_if_far(read.structures)
     errors = averages(part.errors)
     result: dict[str, Any] = {"errors": errors, "spreads": spreads(part.data)}
@@ -176,16 +181,22 @@ def _of_structures(model, read, options):
         result["learned_from"] = {"structures": int(known.sum()), **others}
     if groups is not None:
         result["groups"] = groups_as_dict(part, groups, options.group)
-    if getattr(model, "novelty_", None) is not None:
-        result["novelty"] = counted(model.novelty(read.structures))
+    if part.novelty is not None:
+        result["novelty"] = counted(part.novelty)
+    held_out = getattr(model, "held_out_", None)
+    if held_out is not None and held_out.suffices(LEVEL):
+        half = model._half_width(part.data.structures.sizes, part.std, part.novelty, LEVEL)
+        off = part.data.energies - part.predicted.energies
+        off[known] = np.nan  # intervals are for others
+        result |= coverage(held_out, off[:, None], half[:, None], "structure")
     if "energy_mae" in errors:
         off = np.abs(part.errors.energies)
         worst = int(np.nanargmax(off))
         result["largest"] = f"{off[worst]:.4g} meV/atom, {read.places[worst]}"
     if options.errors is not None:
         write_structure_errors(
-            options.errors, {"evaluated": part}, None if groups is None else {"evaluated": groups},
-            options.group or "group",
+            options.errors, model, {"evaluated": part},
+            None if groups is None else {"evaluated": groups}, options.group or "group",
         )  # fmt: skip
         result["written"] = str(options.errors)
     return result
@@ -195,6 +206,7 @@ def _of_totals(model, X, y, options) -> dict[str, Any]:
     """Return errors, the standard deviation of the totals to compare them with, and the unit."""
     from .. import files as model_files
     from ..fields._marks import doubt_of_marks
+    from ..uncertainty._intervals import half_width_of, held_out_of
     from ._fit_results import errors_of
 
     predicted, y = np.asarray(model.predict(X)), np.asarray(y, dtype=float)
@@ -209,8 +221,14 @@ def _of_totals(model, X, y, options) -> dict[str, Any]:
             f"{options.targets or options.fields} has {n_true}."
         )
     y = y.reshape(predicted.shape)
+    held_out, found = held_out_of(model), {}
+    if held_out is not None and held_out.suffices(LEVEL):
+        half = half_width_of(model, X, held_out, LEVEL)
+        kind = "structure" if are_structures(options.fields) else "field"
+        found = coverage(held_out, (predicted - y).reshape(half.shape), half, kind)
     return {
         "errors": errors_of(y, predicted),
         "spread": y.std(axis=0).tolist(),
         "unit": model_files.describe(options.model, max_bytes=options.max_bytes)["units"],
+        **found,
     }

@@ -63,13 +63,16 @@ Group = Annotated[
     str | None,
     typer.Option(
         help="Potentials: entry of the structures' info that names their group, such as "
-        "config_type, or file for the files. Groups are held out as a whole, and errors are "
-        "printed for each."
+        "config_type, or file for the files, or composition. Groups are held out as a whole, and "
+        "errors are printed for each."
     ),
 ]
 ErrorsFile = Annotated[
     Path | None,
-    typer.Option(help="Potentials: .csv file for the errors of each structure."),
+    typer.Option(
+        help="Potentials: .csv file for the error of each structure, beside its interval, the "
+        "deviation over the networks and the largest novelty."
+    ),
 ]
 Jobs = Annotated[int | None, typer.Option(help="Number of workers; -1 for all cores.")]
 
@@ -321,7 +324,7 @@ class Potentials:
         typer.Option(
             min=1,
             help="Potentials: networks that share the time and are averaged; 4 for some hundred "
-            "structures. Their spread is the ± of predict. Default: 1.",
+            "structures. Their spread makes intervals narrow where they agree. Default: 1.",
         ),
     ] = None
     start: Annotated[
@@ -370,15 +373,17 @@ class Confidence:
     interval: Annotated[
         Path | None,
         typer.Option(
-            help="The predictions.csv of a recorded fit: its errors give an interval of 90 % for "
-            "each total, which grows with the size."
+            help="The predictions.csv of a recorded fit, for intervals of 90 % from its errors. "
+            "Default: errors of systems held out that are in the model file."
         ),
     ] = None
     novelty: Annotated[
         str | None,
         typer.Option(
             help="The fields of the fit: also print which share of the tiles is unlike theirs. "
-            "Potentials need no file: they always count the atoms unlike those of the fit."
+            "Potentials need no file: they always count the atoms unlike those of the fit. "
+            "Novelty: the distance from the nearest tile or atom of the fit, relative to that "
+            "within the fit; 99 % of the fit's own are up to 1."
         ),
     ] = None
 

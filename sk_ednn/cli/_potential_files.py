@@ -44,6 +44,6 @@ def write(ctx, options, potential, taken, known, groups, result) -> None:
     if options.errors is not None:
         from ..atoms._structure_errors import write_structure_errors
 
-        write_structure_errors(options.errors, known, groups, options.group or "group")
+        write_structure_errors(options.errors, potential, known, groups, options.group or "group")
         result["written"] = str(options.errors)
     _config.write(ctx, options.save_config)

@@ -36,16 +36,30 @@ def show_groups(groups) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    kinds = {"energy_mae": "meV/atom", "force_mae": "meV/Å", "stress_mae": "GPa"}
+    kinds = {
+        "energy_mae": "energy (meV/atom)", "force_mae": "forces (meV/Å)",
+        "stress_mae": "stress (GPa)",
+    }  # fmt: skip
     rows = groups["errors"]
     kinds = {kind: unit for kind, unit in kinds.items() if any(kind in row for row in rows)}
-    table = Table(escape(f"mean errors by {groups['by']}"), "structures", *kinds.values())
+    key = escape(groups["by"])
+    table = Table(key, "structures", *kinds.values(), title=f"mean errors by {key}")
     for row in rows[:_GROUPS]:
         numbers = [f"{row[kind]:.4g}" if kind in row else "" for kind in kinds]
         table.add_row(escape(row["name"]), f"{row['structures']:,}", *numbers)
     Console().print(table)
+    typer.echo(_explained(groups["by"]))
     if len(rows) > _GROUPS:
         typer.echo(f"the first {_GROUPS} of {len(rows):,} groups")
+
+
+def _explained(key) -> str:
+    """Return what a group of structures is, and how to choose others."""
+    is_ = {
+        "file": "the structures of one file",
+        "composition": "structures of one composition, of any number of atoms",
+    }.get(key, f"structures with one value of {key} in their info")
+    return f"a group: {is_} (--group takes any entry of info, composition or file)"
 
 
 def show_errors(errors, spreads) -> None:

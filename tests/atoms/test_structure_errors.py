@@ -63,7 +63,9 @@ def test_the_table_has_a_row_for_each_structure_and_blanks_for_what_is_unknown(p
     structures = some(np.random.default_rng(2))
     names = [f"cells.extxyz, structure {k}" for k in range(3, 12)]
     part = measured(potential, structures, places=names)
-    write_structure_errors(tmp_path / "e.csv", {"test": part}, {"test": list("abcabcabc")}, "phase")
+    write_structure_errors(
+        tmp_path / "e.csv", potential, {"test": part}, {"test": list("abcabcabc")}, "phase"
+    )
     with (tmp_path / "e.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["structure"] for row in rows] == names

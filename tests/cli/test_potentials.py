@@ -766,3 +766,43 @@ def test_images_count_atoms_in_the_fit_and_in_predictions(go, files, calibrated)
     result = json.loads(go("predict images.ednn sizes.extxyz --json").stdout)
     first, second, double = result["half_width"]
     assert first == second and double == pytest.approx(2 * first)
+
+
+def test_evaluate_says_how_many_energies_are_in_their_intervals(go, files, calibrated):
+    go("evaluate sure.ednn many.extxyz --errors many.csv")
+    result = json.loads(go("evaluate sure.ednn many.extxyz --errors many.csv --json").stdout)
+    atoms = io.read(files / "many.extxyz", ":")
+    order = np.random.default_rng(0).permutation(60)
+    held = np.isin(np.arange(60), order[:24])
+    energies, half = calibrated.predict_interval(atoms)
+    off = energies - [each.get_potential_energy() for each in atoms]
+    inside = int(np.sum((abs(off) <= half)[held]))
+    # By the quantile of the errors that they were made from.
+    assert inside == 23
+    found = result["interval"]
+    assert (found["known"], found["inside"], found["level"]) == (24, inside, 0.9)
+    assert "here they contain 23 of 24 true totals" in go("evaluate sure.ednn many.extxyz").stdout
+    with (files / "many.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    column = [float(row["energy, plus or minus (90 %) (meV/atom)"]) for row in rows]
+    np.testing.assert_allclose(column, 1e3 * half / 4, rtol=1e-5)
+    errors = [float(row["energy, predicted minus true (meV/atom)"]) for row in rows]
+    np.testing.assert_allclose(errors, 1e3 * off / 4, rtol=1e-3, atol=1e-3)
+    factor = calibrated.std_factors["energy"]
+    (title,) = [name for name in rows[0] if "std over the networks" in name]
+    assert f"times {factor:.3g} as errors held out show (meV/atom)" in title
+    novelty = [each.max() for each in calibrated.novelty(atoms)]
+    np.testing.assert_allclose([float(row["largest novelty"]) for row in rows], novelty, rtol=1e-6)
+
+
+def test_compositions_are_groups(go, files):
+    shown = go(f"fit train.extxyz {FAST} --group composition -o c.ednn --force").stdout
+    groups = json.loads(shown)["groups"]
+    assert groups["by"] == "composition"
+    shown = go("evaluate c.ednn train.extxyz --group composition").stdout
+    assert "energy (meV/atom)" in shown and "forces (meV/Å)" in shown
+    assert "a group: structures of one composition, of any number of atoms" in shown
+    made = {each.symbols.get_chemical_formula() for each in io.read(files / "train.extxyz", ":")}
+    result = json.loads(go("evaluate c.ednn train.extxyz --group composition --json").stdout)
+    assert len(result["groups"]["errors"]) == len(made)  # all have four atoms
+    assert sum(row["structures"] for row in result["groups"]["errors"]) == 20
