@@ -175,7 +175,9 @@ def _check(ctx, options) -> None:
 def _tile_model(options, atoms, tiling, train) -> tuple:
     """Return the name of the tile model, the reason for its choice or None, and the tile model."""
     (fields, totals), name, why, made = train, options.model, None, None
-    seconds = None
+    from ._model_choice import SHORT, expected_seconds, suited
+
+    seconds, baseline = None, BASELINES[options.baseline]
     if name == "auto" and atoms is not None:
         made, name, why = atoms.tile_model(fields)
     elif name == "auto":
@@ -183,13 +185,16 @@ def _tile_model(options, atoms, tiling, train) -> tuple:
             shapes = [field.shape for field in fields]
             some = [k for k, s in enumerate(shapes) if s == max(shapes, key=shapes.count)]
             fields, totals = np.stack([fields[k] for k in some]), totals[some]
-        from ._model_choice import SHORT, suited
-
         with not_half():
             name, why, seconds = suited(
-                tiling, fields, totals, BASELINES[options.baseline], partial(say, options),
+                tiling, fields, totals, baseline, partial(say, options),
                 max_seconds=options.max_seconds,
             )  # fmt: skip
+    elif (
+        atoms is None and isinstance(fields, np.ndarray) and not (options.quiet or options.as_json)
+    ):
+        with not_half():
+            seconds = expected_seconds(name, tiling, fields, totals, baseline)
     if why is not None:
         say(options, f"tile model: {name} ({why}); choose another with --model")
     if seconds is not None and seconds > SHORT:

@@ -31,6 +31,10 @@ _SIMPLEST_FIRST = ("quadratic", "cubic", "kernel")
 # of kernel ridge together, of which each fits two thirds and predicts the rest.
 _PASSES_TO_COME = 2.25
 _PASSES_OF_KERNEL = float(_FOLDS)
+# Models whose fit is a pass over all tiles; it is timed with a hundredth of the systems, at least
+# ten, and with twice as many, where that is no more than a tenth of all.
+_LINEAR = ("quadratic", "cubic")
+_TRIED, _FEW_SYSTEMS, _LEAST_RATIO = 100, 10, 40
 # Shorter times are not announced.
 SHORT = 3.0
 # Seconds of a comparison that a user may not want to wait for.
@@ -125,6 +129,44 @@ def simplest(errors: dict[str, float]) -> tuple[str, str]:
     most = _TOLERANCE * max(min(errors.values()), _NEGLIGIBLE)
     best = next(name for name in _SIMPLEST_FIRST if errors.get(name, inf) <= most)
     return best, ", ".join(f"{name} {_percent(error)}" for name, error in errors.items())
+
+
+def expected_seconds(name, tiling, X, y, baseline="size", *, clock=time.perf_counter):
+    """Return how long a fit and the measurement of errors take, from a pass over some systems.
+
+    Parameters
+    ----------
+    name : str
+        Of a tile model. The time of others than quadratic and cubic is not proportional to the
+        number of systems, or their training tells how far it is.
+    tiling, X, y, baseline, clock
+        As for `suited`.
+
+    Returns
+    -------
+    float or None
+        None if it is not known, or there are too few systems to try some first.
+    """
+    if name not in _LINEAR or len(X) < _FEW_SYSTEMS * _LEAST_RATIO:
+        return None
+    from ..solvers._held_out import held_out_totals
+
+    few = max(_FEW_SYSTEMS, len(X) // _TRIED)
+    taken = []
+    # The first time imports what is needed; the difference of the others is free of what does not
+    # depend on the number of systems.
+    for n in (_FEW_SYSTEMS, few, 2 * few):
+        made = tile_model(name, tiling, (n, *X.shape[1:]))
+        start = clock()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # only the time matters
+            try:
+                folds = [(np.arange(n), np.arange(n))]
+                held_out_totals(made, tiling, X[:n], y[:n], baseline, folds)
+            except TileMemoryError:
+                return None
+        taken.append(clock() - start)
+    return max(0.0, taken[2] - taken[1]) * _PASSES_TO_COME * len(X) / few
 
 
 class _Comparison:

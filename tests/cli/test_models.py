@@ -321,3 +321,24 @@ def test_spins_are_learned_as_well_as_before(run, folder):
     for name in ("kernel", "quadratic", "neighbors"):
         report = json.loads(run(f"fit other.npz -m {name} -o other.ednn --json").stdout)
         assert report["verdict"]["over_spread"] < 0.05, name
+
+
+def test_the_time_of_a_named_model_is_told_from_that_of_some_systems():
+    X = np.random.default_rng(0).normal(size=(2000, 4, 4))
+    y, tiling = X.sum(axis=(1, 2)), GridTiling(1, 1)
+    looks = iter((10.0, 17.0, 20.0, 21.0, 30.0, 32.5) * 2)
+    for name in ("quadratic", "cubic"):
+        seconds = _model_choice.expected_seconds(name, tiling, X, y, clock=lambda: next(looks))
+        # 20 more of 2000 systems took 1.5 s more for one pass; a fit and its errors are 2.25.
+        assert seconds == pytest.approx(1.5 * 100 * 2.25)
+    assert _model_choice.expected_seconds("quadratic", tiling, X[:399], y[:399]) is None
+    assert _model_choice.expected_seconds("forest", tiling, X, y) is None
+
+
+def test_a_fit_with_a_named_model_announces_its_time(run, folder, monkeypatch):
+    monkeypatch.setattr(_model_choice, "expected_seconds", lambda *args: 43.0)
+    words = "fitting quadratic and measuring its errors take about 40 s"
+    assert words in run("fit small.npz -m quadratic -o told.ednn --force").stderr
+    assert words not in run("fit small.npz -m quadratic -o told.ednn --force -q").stderr
+    monkeypatch.setattr(_model_choice, "expected_seconds", lambda *args: None)
+    assert "take about" not in run("fit small.npz -m quadratic -o told.ednn --force").stderr
