@@ -187,9 +187,9 @@ def write_structure_errors(path, potential, parts, groups=None, key="group") -> 
     titles = list(next(iter(trust.values()), {}))
     with replacing(path, "w", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
-        more = [] if groups is None else [key]
-        header = ["part", "structure", *more, "composition", "atoms", *_COLUMNS.values(), *titles]
-        table.writerow(header)
+        header = ["composition", "atoms", *_COLUMNS.values(), *titles]
+        more = [] if groups is None else [key if key not in header else f"group by {key}"]
+        table.writerow(["part", "structure", *more, *header])
         for which, part in parts.items():
             columns = part.by_structure()
             formulas, sizes = part.formulas(), part.data.structures.sizes
