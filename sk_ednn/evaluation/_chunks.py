@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 
 from .._utils.masks import unmasked
+from ..fields._sources import as_declared
 
 
 class Layout:
@@ -45,7 +46,8 @@ class Chunks:
             for ends, part in zip(self.bounds, slices, strict=True)
         ]
         for index in product(*ranges):
-            chunk = unmasked(self.chunks[index], "X")
+            shape = [ends[k + 1] - ends[k] for ends, k in zip(self.bounds, index, strict=True)]
+            chunk = as_declared(unmasked(self.chunks[index], "X"), shape, self.dtype)
             if len(index) == sum(len(r) == 1 for r in ranges):
                 offsets = [ends[k] for ends, k in zip(self.bounds, index, strict=True)]
                 box = (slice(p.start - o, p.stop - o) for p, o in zip(slices, offsets, strict=True))

@@ -116,6 +116,10 @@ def _doubt(X, name="X") -> str | None:
         return f"{with_article(kind)}, a view of a dict. Give list({name})."
     if isinstance(X, Mapping):
         return _of_names(f"{with_article(kind)}", X)
+    if _is_class(X, "dask", "Delayed", "Bag"):
+        return f"{with_article(kind)} of Dask. Compute it, {name}.compute()."
+    if _is_class(X, "h5py", "Reference", "RegionReference"):
+        return "a reference of HDF5. Give the dataset that it points to."
     if is_structure(X):
         return (
             f"a structure of atoms ({kind}). Draw structures as fields first: "

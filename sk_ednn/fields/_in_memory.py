@@ -13,7 +13,7 @@ from ._array_source import ArraySource, read_checked, with_checks
 from ._exact_integers import require_doubles_among_floats
 from ._hdf5 import check_hdf5
 from ._packing import Packing, require_unpacked
-from ._sources import is_read_in_pieces
+from ._sources import is_read_in_pieces, read_box
 from ._xarray import without_labels
 from ._zarr import check_zarr
 
@@ -71,7 +71,7 @@ def in_memory(values, name, *, expected=_PER_SAMPLE) -> Any:
         # Computed first: its shape may not be known before.
         array = unmasked(with_checks(array, "error", False), name)
     elif not hasattr(array, "__getitem__"):
-        return array.read(tuple(slice(0, n) for n in array.shape))
+        return read_box(array, tuple(slice(0, n) for n in array.shape))
     box = tuple(slice(0, n) for n in array.shape)
     return read_checked(array, box, packing, True, name)
 

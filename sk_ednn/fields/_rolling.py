@@ -9,7 +9,7 @@ import numpy as np
 
 from ._array_source import ArraySource
 from ._fields import Fields
-from ._sources import source_identity
+from ._sources import read_box, source_identity
 from ._views import OneField, SourceView
 
 
@@ -34,11 +34,11 @@ class RolledSource(SourceView):
             for part, first, n in zip(slices, self.first, self.shape, strict=True)
         ]
         if all(len(pieces) == 1 for pieces in ends):
-            return self.source.read(tuple(pieces[0][1] for pieces in ends))
+            return read_box(self.source, tuple(pieces[0][1] for pieces in ends))
         out = np.empty([part.stop - part.start for part in slices], dtype=self.dtype)
         for box in product(*ends):
             place, there = zip(*box, strict=True)
-            out[place] = self.source.read(there)
+            out[place] = read_box(self.source, there)
         return out
 
     def identity(self) -> str:

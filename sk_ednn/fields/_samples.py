@@ -12,7 +12,7 @@ from .._utils.hashing import digest
 from .._utils.optional import is_from
 from ._array_like import require_array_like
 from ._array_source import ArraySource
-from ._sources import FieldSource, is_read_in_pieces, read_sites, source_identity
+from ._sources import FieldSource, is_read_in_pieces, read_box, read_sites, source_identity
 from ._views import OneField, SourceView
 
 # Memory of samples that are kept for later batches.
@@ -187,4 +187,4 @@ def sample_at(X, k):
     if not is_read_in_pieces(X):
         return _safe_indexing(X, k)
     source = ArraySource(X) if hasattr(X, "__getitem__") else X
-    return source.read((slice(k, k + 1), *(slice(0, n) for n in source.shape[1:])))[0]
+    return read_box(source, (slice(k, k + 1), *(slice(0, n) for n in source.shape[1:])))[0]

@@ -113,7 +113,7 @@ def read_sites(source, sites) -> np.ndarray:
     runs = [_runs(along) for along in sites]
     counts = [len(run) for run in runs]
     if all(n == 1 for n in counts):
-        return source.read(tuple(run[0] for run in runs))
+        return read_box(source, tuple(run[0] for run in runs))
     out = np.empty([len(along) for along in sites], dtype=source.dtype)
     for index in product(*(range(n) for n in counts)):
         box = tuple(run[i] for run, i in zip(runs, index, strict=True))
@@ -121,8 +121,80 @@ def read_sites(source, sites) -> np.ndarray:
             slice(*np.searchsorted(along, (part.start, part.stop)))
             for along, part in zip(sites, box, strict=True)
         )
-        out[place] = source.read(box)
+        out[place] = read_box(source, box)
     return out
+
+
+def read_box(source, box) -> np.ndarray:
+    """Read a box of a source, with the shape and type that the source declares.
+
+    Parameters
+    ----------
+    source : FieldSource
+    box : tuple of slice
+        With start and stop.
+
+    Raises
+    ------
+    ValueError
+        If the numbers are others than it declares; see `as_declared`.
+    """
+    shape = tuple(part.stop - part.start for part in box)
+    return as_declared(source.read(box), shape, source.dtype)
+
+
+def as_declared(values, shape, dtype) -> np.ndarray:
+    """Return numbers in the type that their array declares, without a change of them.
+
+    Dask believes what users say about the blocks that their functions return, and assigning to an
+    array of the declared type would drop fractions and signs without a word.
+
+    Parameters
+    ----------
+    values : ndarray
+    shape : tuple of int
+    dtype : dtype
+
+    Raises
+    ------
+    ValueError
+        If the shape is another, or integers are declared and the numbers are others. Rounding of
+        floats to less precise ones is no error.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_ednn.fields._sources import as_declared
+    >>> as_declared(np.array([1.0, 2.0]), (2,), np.int8)
+    array([1, 2], dtype=int8)
+    >>> as_declared(np.array([1.0, 2.5]), (2,), np.int8)
+    Traceback (most recent call last):
+    ...
+    ValueError: X is declared to be int8, but contains 2.5 at [1] of a block. Declare the type that
+    its numbers have, such as dtype=float64 in map_blocks of Dask.
+    """
+    shape = tuple(map(int, shape))
+    if values.shape != shape:
+        raise ValueError(
+            f"A block of X is declared to be of shape {shape}, but is of shape "
+            f"{values.shape}. Declare the shape that it has, such as chunks=... in map_blocks of "
+            "Dask."
+        )
+    if values.dtype == dtype or values.dtype.kind not in "biuf":  # which is reported elsewhere
+        return values
+    with np.errstate(all="ignore"):
+        cast = values.astype(dtype)
+    if np.can_cast(values.dtype, dtype, "safe") or values.dtype.kind == cast.dtype.kind == "f":
+        return cast
+    wrong = cast != values
+    if wrong.any():
+        place = tuple(int(k) for k in np.argwhere(wrong)[0])
+        raise ValueError(
+            f"X is declared to be {np.dtype(dtype)}, but contains {values[place]} at {list(place)} "
+            f"of a block. Declare the type that its numbers have, such as dtype={values.dtype} in "
+            "map_blocks of Dask."
+        )
+    return cast
 
 
 def _runs(sites) -> list[slice]:
