@@ -60,7 +60,7 @@ def _errors(options) -> dict[str, Any]:
     if not densities:
         require_model_of_fields(model, options)
     X = _densities.read_for(model, options)[0] if densities else read_fields(options.fields)
-    y = read_targets(options.targets or options.fields)
+    y = read_targets(options.targets or options.fields, _unit_of(options))
     if len(X) != len(y):
         raise ValueError(
             f"{options.fields} contains {len(X)} fields, but there are {len(y)} totals."
@@ -152,7 +152,10 @@ def _of_pictures(options):
 def _of_structures(model, read, options):
     from ..atoms import energies_of
 
-    y = None if options.targets is None else read_targets(options.targets)
+    y = None
+    if options.targets is not None:
+        is_potential = hasattr(model, "errors")
+        y = read_targets(options.targets, "eV" if is_potential else _unit_of(options))
     if y is not None and len(y) != len(read.structures):
         raise ValueError(
             f"{options.fields} contains {len(read.structures)} structures, but there are {len(y)} "
@@ -204,7 +207,6 @@ def _of_structures(model, read, options):
 
 def _of_totals(model, X, y, options) -> dict[str, Any]:
     """Return errors, the standard deviation of the totals to compare them with, and the unit."""
-    from .. import files as model_files
     from ..fields._marks import doubt_of_marks
     from ..uncertainty._intervals import half_width_of, held_out_of
     from ._fit_results import errors_of
@@ -229,6 +231,13 @@ def _of_totals(model, X, y, options) -> dict[str, Any]:
     return {
         "errors": errors_of(y, predicted),
         "spread": y.std(axis=0).tolist(),
-        "unit": model_files.describe(options.model, max_bytes=options.max_bytes)["units"],
+        "unit": _unit_of(options),
         **found,
     }
+
+
+def _unit_of(options) -> str | None:
+    """Return the unit of the totals of a model, if its file states it."""
+    from ..files import describe
+
+    return describe(options.model, max_bytes=options.max_bytes)["units"]

@@ -18,7 +18,7 @@ from ._wanted import Wanted
 
 
 def read_array(
-    name: str, default_keys: tuple[str, ...], n_axes=range(65), not_called=()
+    name: str, default_keys: tuple[str, ...], n_axes=range(65), not_called=(), unit=None
 ) -> np.ndarray:
     """Read an array from .npy, .npz, .h5/.hdf5, .zarr, or columns from .csv, .tsv or .txt.
 
@@ -33,6 +33,8 @@ def read_array(
         Valid numbers of axes.
     not_called : tuple of str
         Names of arrays that are not suitable.
+    unit : str or None
+        Unit of the array, if it is known. HDF5 and zarr may name another.
 
     Raises
     ------
@@ -45,7 +47,7 @@ def read_array(
     """
     path, key = check_array_file(name)
     read = _READERS[path.suffix.lower()]
-    return read(path, Wanted(key, default_keys, n_axes, tuple(not_called)))
+    return read(path, Wanted(key, default_keys, n_axes, tuple(not_called), unit))
 
 
 def check_array_file(name: str) -> tuple[Path, str | None]:

@@ -35,7 +35,7 @@ def read_systems(options) -> tuple:
 
 def _read(options) -> tuple[np.ndarray, np.ndarray]:
     fields, targets = options.fields, options.targets or options.fields
-    X, y = read_fields(fields), read_targets(targets)
+    X, y = read_fields(fields), read_targets(targets, options.unit)
     if fields == targets and np.array_equal(X, y):
         raise ValueError(
             f"{fields} contains a single array, which was read as fields and as totals. Pass the "
@@ -51,7 +51,7 @@ def _read(options) -> tuple[np.ndarray, np.ndarray]:
 
 def _read_densities(options) -> tuple[list, np.ndarray, list[str]]:
     X, places = _densities.read(options.fields, options.density_unit)
-    y = read_targets(options.targets)
+    y = read_targets(options.targets, options.unit)
     if len(y) != len(X):
         raise ValueError(
             f"{options.fields} contains {len(X)} densities, but {options.targets} contains "
@@ -81,7 +81,9 @@ def drawn_structures(ctx, options, read):
         return None
     from ._structures import drawn
 
-    targets = None if options.targets is None else _totals(read_targets(options.targets))
+    targets = None
+    if options.targets is not None:
+        targets = _totals(read_targets(options.targets, options.unit))
     return drawn(ctx, options, partial(say, options), targets, read)
 
 

@@ -60,9 +60,16 @@ def read_fields(name: str, field_ndim: int | str | None = None) -> np.ndarray:
     return _numbers(name, X)
 
 
-def read_targets(name: str) -> np.ndarray:
-    """Read targets of shape (n_samples,) or (n_samples, n_outputs)."""
-    y = read_array(name, TARGET_KEYS, range(1, 3), FIELD_KEYS)
+def read_targets(name: str, unit: str | None = None) -> np.ndarray:
+    """Read targets of shape (n_samples,) or (n_samples, n_outputs).
+
+    Parameters
+    ----------
+    name : str
+    unit : str, default=None
+        Their unit. A file that names another is rejected.
+    """
+    y = read_array(name, TARGET_KEYS, range(1, 3), FIELD_KEYS, unit)
     if y.ndim == 0:
         raise ValueError(
             f"{name} must contain targets, one per field; got a single number. Write a single "

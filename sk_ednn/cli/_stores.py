@@ -22,6 +22,7 @@ def read_hdf5(path: Path, wanted: Wanted) -> np.ndarray:
         name, dataset = _chosen(
             path, wanted, lambda name: _find(path, file, name), lambda: _datasets(file)
         )
+        wanted.require_unit(f"{path}::{name}", dataset)
         return in_full(path, name, dataset)
 
 
@@ -44,8 +45,10 @@ def read_zarr(path: Path, wanted: Wanted) -> np.ndarray:
                 raise Unreadable(
                     f"{path} contains a single array without a name. Leave out ::{wanted.key}."
                 )
+            wanted.require_unit(str(path), store)
             return in_full(path, "", store)
         name, array = _chosen(path, wanted, lambda name: _node(store, name), lambda: _arrays(store))
+        wanted.require_unit(f"{path}::{name}", array)
         return in_full(path, name, array)
 
 

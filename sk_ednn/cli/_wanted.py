@@ -17,6 +17,7 @@ from .._utils.memory import require_memory
 from ..exceptions import EDNNError
 
 _MAX_NAMES = 20  # in a message
+_UNITS = ("units", "unit")  # attributes
 _MAX_CHARACTERS = 500  # of an error of a library
 _IN_PIECES = "In Python, sk_ednn.fields.ArraySource reads such files in pieces."
 
@@ -35,12 +36,26 @@ class Wanted:
         Valid numbers of axes.
     not_called : tuple of str, default=()
         Names of arrays that are not suitable.
+    unit : str or None, default=None
+        Unit of the array; a file that names another is rejected.
     """
 
     key: str | None
     usual: tuple[str, ...]
     n_axes: range = range(65)  # numpy allows 64
     not_called: tuple[str, ...] = ()
+    unit: str | None = None
+
+    def require_unit(self, where: str, array: Any) -> None:
+        """Raise if the attributes of an array name another unit."""
+        named = next((array.attrs[key] for key in _UNITS if key in array.attrs), None)
+        if isinstance(named, bytes):
+            named = named.decode("utf-8", "replace")
+        if self.unit is not None and isinstance(named, str) and named.strip() != self.unit.strip():
+            raise Unreadable(
+                f"{where} is in {named.strip()!r} by its attributes, but the unit of the totals is "
+                f"{self.unit!r}. Convert the numbers, or correct the unit (--unit of fit)."
+            )
 
     def suits(self, name: str, shape, dtype) -> bool:
         """Return True if an array is suitable if no name is given."""

@@ -13,6 +13,7 @@ pytest.importorskip("typer")
 pytest.importorskip("rich")
 
 from sk_ednn.cli._files import read_array
+from sk_ednn.cli._inputs import read_targets
 from sk_ednn.cli._structure_names import are_structures
 from sk_ednn.exceptions import MissingExtraError, TileMemoryError
 
@@ -46,6 +47,26 @@ def test_reads_the_array_that_is_named(suffix, tmp_path):
     name = write(tmp_path / f"a{suffix}", ARRAYS)
     for key, array in ARRAYS.items():
         np.testing.assert_array_equal(read_array(f"{name}::{key}", ("x",)), array)
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".zarr"])
+@pytest.mark.parametrize("attribute", ["units", "unit"])
+def test_another_unit_than_that_of_the_totals_is_refused(suffix, attribute, tmp_path):
+    name = write(tmp_path / f"a{suffix}", ARRAYS)
+    if suffix == ".h5":
+        import h5py
+
+        with h5py.File(name, "a") as file:
+            file["second"].attrs[attribute] = "kcal/mol"
+    else:
+        import zarr
+
+        zarr.open_group(name, mode="a")["second"].attrs[attribute] = "kcal/mol"
+    for unit in (None, "kcal/mol"):
+        np.testing.assert_array_equal(read_targets(f"{name}::second", unit), ARRAYS["second"])
+    np.testing.assert_array_equal(read_targets(f"{name}::first", "eV"), ARRAYS["first"])
+    with pytest.raises(ValueError, match=r"second is in 'kcal/mol' by its .* the totals is 'eV'"):
+        read_targets(f"{name}::second", "eV")
 
 
 @NAMED
