@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +17,12 @@ _PREFERRED = {
     "stress": ("stress", "REF_stress", "ref_stress", "dft_stress", "DFT_stress"),
 }  # fmt: skip
 _WORDS = {"energy": ("energy",), "forces": ("force",), "stress": ("stress", "virial")}
+# Names of what may be meant, which users are told of.
+_RELATED = {
+    "energy": re.compile(r"energ|^e(_?tot(al)?)?$|^toten$|^e_?per_?atom$", re.IGNORECASE),
+    "forces": re.compile(r"force|gradient|^grad$", re.IGNORECASE),
+    "stress": re.compile(r"stress|virial|^pressure$", re.IGNORECASE),
+}
 KINDS = tuple(_PREFERRED)
 
 
@@ -31,8 +38,9 @@ class Named:
     stale : list of int
         Structures whose calculator has results for other positions. These are not read.
     others : dict of str to int
-        Names that contain that of the kind, but are those of another quantity, or whose values do
-        not have its shape; with the first structure. These are not read unless they are requested.
+        Names that contain that of the kind or resemble it, but are those of another quantity, in
+        another place, or whose values do not have its shape; with the first structure. These are
+        not read unless they are requested.
     """
 
     kind: str
@@ -94,10 +102,10 @@ def named_labels(structures, names=None) -> dict[str, Named]:
         of_structure: dict[str, dict] = {kind: {} for kind in KINDS}
         if getattr(structure, "calc", None) is not None:
             _of_calculator(structure, of_structure, k, by_kind)
-        for kind, name, value in _entries(structure):
-            if (names or {}).get(kind) == name or _may_be(structure, kind, name, value):
+        for kind, name, value, suits in _entries(structure):
+            if suits and ((names or {}).get(kind) == name or _may_be(structure, kind, name, value)):
                 of_structure[kind].setdefault(name, _array(value))
-            elif any(word in name.lower() for word in _WORDS[kind]):
+            elif _RELATED[kind].search(name):
                 by_kind[kind].others.setdefault(name, k)
         for kind in KINDS:
             by_kind[kind].values.append(of_structure[kind])
@@ -137,13 +145,20 @@ _RESULTS = {
 
 
 def _entries(structure):
-    """Yield the entries of ``info`` and ``arrays`` with the kind of label that they may be."""
+    """Yield the entries of ``info`` and ``arrays`` with each kind of label.
+
+    The last part is whether such a label is looked for there: those of structures in ``info``,
+    those of atoms in ``arrays``.
+    """
     for name, value in getattr(structure, "info", {}).items():
         if isinstance(name, str):
-            yield "energy", name, value
-            yield "stress", name, value
+            yield "energy", name, value, True
+            yield "stress", name, value, True
+            yield "forces", name, value, False
     for name, value in getattr(structure, "arrays", {}).items():
-        yield "forces", name, value
+        yield "forces", name, value, True
+        yield "energy", name, value, False
+        yield "stress", name, value, False
 
 
 def _may_be(structure, kind, name, value) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 from ..descriptors._radial import polynomial_cutoff
 from ..structures import neighbor_pairs
 from ..structures._stress import VOIGT
+from ._known_structures import digests_of
 
 _CUTOFF = 6.0  # Å
 _FUNCTIONS = 8  # of the distance, for each pair of species
@@ -17,6 +18,15 @@ _RIDGE = 1e-6  # of the mean square of a column
 _STRUCTURES, _ATOMS = 100, 3000
 # Structures at least, and rows for each coefficient at least.
 _LEAST, _ROWS = 8, 8
+# Structures at least beyond the parameters of the parabolas.
+_FREE = 5
+# Stress without the pressure, which forces do not show.
+_SHEARS = np.array([
+    [1, 0, 0, 0, 0], [-1, 1, 0, 0, 0], [0, -1, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 1, 0],
+    [0, 0, 0, 0, 1],
+])  # fmt: skip
+# The least correlation of forces of which one is a multiple of the other.
+_PROPORTIONAL = 0.9
 # The least part of the variance of forces that a pair potential must explain.
 _EXPLAINED = 0.5
 
@@ -28,8 +38,8 @@ class Compared:
     Attributes
     ----------
     pair, labels : ndarray
-        Less their means over structures of one composition; empty where there are too few data, or
-        where the forces are not those of pairs.
+        Less what depends on composition and volume; empty where there are too few data, or where
+        the forces are not those of pairs.
     volume : float, default=0.0
         Mean volume of the structures, of stresses.
     """
@@ -39,11 +49,11 @@ class Compared:
     volume: float = 0.0
 
 
-def compared_with_pairs(data) -> tuple[Compared, Compared]:
+def compared_with_pairs(data) -> tuple[Compared, Compared, dict[str, Scales]]:
     """Compare energies and stresses with those of a pair potential fitted to the forces only.
 
-    Differences between structures of one composition are compared, since forces do not show the
-    energies of atoms, nor what depends on the volume alone. No trajectory is needed.
+    Deviations from a parabola in the volume are compared for each composition, since forces show
+    neither the energies of atoms nor what depends on the volume. No trajectory is needed.
 
     Parameters
     ----------
@@ -53,69 +63,121 @@ def compared_with_pairs(data) -> tuple[Compared, Compared]:
     -------
     energies, stresses : Compared
         Energies in eV per atom.
+    scales : dict of str to Scales
+        Of the "forces" and "stresses" of single structures.
     """
-    nothing = Compared(np.zeros(0), np.zeros(0))
+    empty = Compared(np.zeros(0), np.zeros(0))
+    nothing: tuple = (empty, empty, {})
     chosen = _chosen(data)
     has_energy = ~np.isnan(data.energies[chosen])
     has_stress = ~np.isnan(data.stress[chosen]).any(axis=1)
-    if max(has_energy.sum(), has_stress.sum()) < _LEAST:
-        return nothing, nothing
+    if len(chosen) < _LEAST:
+        return nothing
     structures = data.structures.take(chosen)
     forces = np.concatenate([data.forces_of(k) for k in chosen]).ravel()
     totals, gradients, virials = _design(structures)
     if len(forces) < _ROWS * gradients.shape[1]:
-        return nothing, nothing
+        return nothing
     scale = np.sqrt(np.mean(gradients**2, axis=0))
     seen = scale > 0
     columns = gradients[:, seen] / scale[seen]
     gram = columns.T @ columns
     gram.flat[:: len(gram) + 1] += _RIDGE * len(columns)
     solution = np.linalg.solve(gram, -(columns.T @ forces))
-    rest = forces + columns @ solution
+    predicted = -(columns @ solution)
+    scales = {"forces": Scales.of(predicted, forces, 3 * structures.offsets, chosen)}
+    rest = forces - predicted
     if rest @ rest > (1 - _EXPLAINED) * (forces @ forces):
-        return nothing, nothing
+        return empty, empty, scales
     weights = solution / scale[seen]
     sizes, volumes = structures.sizes, structures.volumes
     has_stress &= volumes > 0
-    volumes = np.where(has_stress, volumes, 1.0)
     energies, stresses = totals[:, seen] @ weights, virials[..., seen] @ weights
+    stresses /= np.where(volumes > 0, volumes, 1.0)[:, None]
     parts = []
     for known, pair, labels in (
         (has_energy, energies / sizes, data.energies[chosen] / sizes),
-        (has_stress, stresses / volumes[:, None], data.stress[chosen]),
+        (has_stress, stresses, data.stress[chosen]),
     ):
-        if known.sum() < _LEAST:
-            parts.append(nothing)
-            continue
-        _, groups = _compositions(structures.take(np.flatnonzero(known)))
-        of_pairs, of_labels = (_deviations(values[known], groups) for values in (pair, labels))
-        parts.append(Compared(of_pairs, of_labels, float(volumes[known].mean())))
-    return parts[0], parts[1]
+        n_free, of_pairs, of_labels, volume = 0, pair, labels, 0.0
+        if known.any():
+            some = structures.take(np.flatnonzero(known))
+            n_free, of_pairs, of_labels = _deviations(some, pair[known], labels[known])
+            volume = float(some.volumes.mean())
+        parts.append(Compared(of_pairs, of_labels, volume) if n_free >= _FREE else empty)
+    if has_stress.any():
+        of_pairs, of_labels = (
+            (values[has_stress] @ _SHEARS).ravel() for values in (stresses, data.stress[chosen])
+        )
+        bounds = len(_SHEARS.T) * np.arange(has_stress.sum() + 1)
+        scales["stresses"] = Scales.of(of_pairs, of_labels, bounds, chosen[has_stress])
+    return parts[0], parts[1], scales
 
 
-def _deviations(values, groups) -> np.ndarray:
-    """Return values less their means over groups."""
-    rows = values.reshape(len(values), -1)
-    sums = np.zeros((groups.max() + 1, rows.shape[1]))
-    np.add.at(sums, groups, rows)
-    return (rows - (sums / np.bincount(groups)[:, None])[groups]).ravel()
+@dataclass(frozen=True)
+class Scales:
+    """Forces or stresses of structures over those of a pair potential that is fitted to all.
+
+    Attributes
+    ----------
+    ratios : ndarray
+        Of structures of which they are nearly proportional to those of the potential.
+    structures : ndarray of int
+        Which those are.
+    """
+
+    ratios: np.ndarray
+    structures: np.ndarray
+
+    @classmethod
+    def of(cls, predicted, forces, bounds, structures) -> Scales:
+        """Compare the parts of two arrays between some bounds."""
+        sums = [
+            np.add.reduceat(one * other, bounds[:-1])
+            for one, other in ((predicted, forces), (predicted, predicted), (forces, forces))
+        ]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            alike = np.abs(sums[0]) > _PROPORTIONAL * np.sqrt(sums[1] * sums[2])
+            alike &= (sums[1] > 0) & (sums[2] > 0)
+            return cls((sums[0] / sums[1])[alike], structures[alike])
+
+
+def _deviations(structures, pair, labels) -> tuple[int, np.ndarray, np.ndarray]:
+    """Return the freedom of deviations from a parabola in the volume, and the deviations."""
+    _, groups = _compositions(structures)
+    rows = [values.reshape(len(values), -1).copy() for values in (pair, labels)]
+    volumes, n_free = structures.volumes / structures.sizes, 0
+    for group in range(groups.max() + 1):
+        members = np.flatnonzero(groups == group)
+        apart = volumes[members] - volumes[members].mean()
+        largest = np.abs(apart).max()
+        # Cells that are equal up to rounding have one volume.
+        apart = (
+            apart / largest if largest > 1e-6 * volumes[members].mean() else np.zeros_like(apart)
+        )
+        parabola = np.stack([np.ones_like(apart), apart, apart**2], axis=1)
+        base, values, _ = np.linalg.svd(parabola, full_matrices=False)
+        base = base[:, values > 1e-8 * values[0]]
+        n_free += len(members) - base.shape[1]
+        for each in rows:
+            each[members] -= base @ (base.T @ each[members])
+    return n_free, rows[0].ravel(), rows[1].ravel()
 
 
 def _chosen(data):
-    """Return structures with forces, and with others of their composition."""
+    """Return some structures with forces that differ."""
     structures = data.structures
     unknown = np.isnan(data.forces).any(axis=1).astype(np.intp)
     has_forces = np.add.reduceat(unknown, structures.offsets[:-1]) == 0
-    has_label = ~np.isnan(data.energies) | ~np.isnan(data.stress).any(axis=1)
-    rows = np.flatnonzero(has_forces & has_label & (structures.sizes > 1))
+    rows = np.flatnonzero(has_forces & (structures.sizes > 1))
     if not rows.size:
         return rows
     order = np.random.default_rng(0).permutation(rows)[:_STRUCTURES]
     order = order[np.cumsum(structures.sizes[order]) <= _ATOMS]
     if not order.size:
         return order
-    counts, groups = _compositions(structures.take(order))
-    return order[counts[groups] > 1]
+    # Structures that occur twice prove nothing twice.
+    return order[np.unique(digests_of(structures.take(order)), return_index=True)[1]]
 
 
 def _compositions(structures):

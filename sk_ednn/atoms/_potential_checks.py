@@ -7,6 +7,7 @@ import numpy as np
 from ..fields._marks import doubt_of_marks
 from ..structures import neighbor_pairs
 from ..structures._elements import symbol
+from ._doubtful_labels import lengths, zeros
 from ._pair_consistency import compared_with_pairs
 
 # The total energy of an atom is about -20.8 Z^(7/3) eV (Thomas and Fermi), a lower bound.
@@ -28,6 +29,8 @@ _SLOPES, _CORRELATION = (0.5, 2.0), 0.9
 # Slopes of energies over those of a pair potential from the forces between these are possible, and
 # the correlation that shows a slope; units that are nearer than this factor are named.
 _PAIR_SLOPES, _PAIR_CORRELATION, _PAIR_NEAR = (0.2, 5.0), 0.6, 2.0
+# Forces of some structures beyond this multiple of those of others, and how many at least.
+_MIXED, _FEW = 8.0, 3
 # Ratios of energy differences to work, and their causes; the nearest within 8 % is reported.
 _NEAR = 0.08
 _OF_FORCES = {
@@ -59,7 +62,7 @@ def data_notes(data) -> list[str]:
     # Less exact, and for structures that are not steps of a trajectory, or cells that are equal.
     pairs = _pairs(data, *(not each for each in work))
     doubts = [*_marks(data), *_composition(data), *_close(data), *_contradictions(data)]
-    doubts += _enormous(data)
+    doubts += [*_enormous(data), *zeros(data), *lengths(data)]
     return [*doubts, *work[0], *work[1], *pairs]
 
 
@@ -231,12 +234,31 @@ def _pairs(data, forces, stress):
     forces, stress : bool
         Whether the energies, the stresses are compared.
     """
-    energies, stresses = compared_with_pairs(data)
+    energies, stresses, scales = compared_with_pairs(data)
+    for name, scale in scales.items():
+        yield from _mixed(scale, name, data.places)
     if forces:
         yield from _pairs_compared(energies, "energies", _OF_FORCES)
     if stress:
         units = _OF_STRESS | {stresses.volume: "stresses seem to be virials, times the volume"}
         yield from _pairs_compared(stresses, "stresses", units)
+
+
+def _mixed(scales, name, places):
+    """Warn of some structures whose labels are far smaller, larger or of the other sign."""
+    if not len(scales.ratios):
+        return
+    # One of them: between two groups of equal size there is nothing.
+    over = scales.ratios / np.sort(scales.ratios)[len(scales.ratios) // 2]
+    wrong = np.flatnonzero((over < 1 / _MIXED) | (over > _MIXED))
+    if len(wrong) < _FEW or len(over) - len(wrong) < _FEW:
+        return
+    ratio = float(np.median(over[wrong]))
+    yield (
+        f"The {name} of {len(wrong)} of {len(over)} structures that were compared are "
+        f"{ratio:.2g} times those of the others, beside a pair potential; the first is "
+        f"{places[scales.structures[wrong].min()]}. Are {name} of several units or signs mixed?"
+    )
 
 
 def _pairs_compared(compared, what, units):

@@ -224,7 +224,7 @@ def _note_unread(unread, carried: Named, source, places):
         )
     if source is None:  # beside a label they say how good it is, or are derived from it
         unread.extend(
-            f"{name!r}, which by its name or shape is not the {carried.kind} (the first "
+            f"{name!r}, which by its name, place or shape is not the {carried.kind} (the first "
             f"{places[k]})"
             for name, k in carried.others.items()
         )

@@ -122,6 +122,25 @@ def without_repulsion(structures, energies, forces, stress):
     )
 
 
+def covalent_radii(numbers) -> np.ndarray:
+    """Return covalent radii in Å, NaN where they are not known.
+
+    Parameters
+    ----------
+    numbers : ndarray of int
+        Atomic numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_ednn.structures._repulsion import covalent_radii
+    >>> covalent_radii(np.array([1, 6, 110]))
+    array([0.31, 0.76,  nan])
+    """
+    known = numbers <= len(_RADII)
+    return np.where(known, _RADII[np.where(known, numbers, 1) - 1], np.nan)
+
+
 def _near(environments):
     """Return the pairs that repel, their distances, and the sums of their covalent radii."""
     radii = _RADII[environments.structures.numbers - 1]

@@ -1,6 +1,7 @@
 """Labels are read by name, counted, and doubted where the data say so."""
 
 import re
+from itertools import product
 
 import numpy as np
 import pytest
@@ -125,7 +126,10 @@ def test_other_quantities_are_no_totals_unless_they_are_requested(name):
         del each.info["pbe_energy"]
     data = labelled(atoms)
     assert data.labels["energy"]["known"] == 0
-    assert f"{name!r}, which by its name or shape is not the energy (the first " in data.notes[0]
+    assert (
+        f"{name!r}, which by its name, place or shape is not the energy (the first "
+        in data.notes[0]
+    )
     with pytest.raises(ValueError, match=f"no energy.*The first has {name}"):
         energies_of(atoms)
     assert labelled(atoms, names={"energy": name}).energies.tolist() == [0.25, 0.25]
@@ -174,7 +178,9 @@ def test_other_names_with_values_of_another_shape_are_reported(name, value):
         as_entries(each, forces=None)
         (each.arrays if "force" in name else each.info)[name] = value
     kind = "forces" if "force" in name else "stress"
-    assert f"{name!r}, which by its name or shape is not the {kind}" in labelled(atoms).notes[0]
+    assert (
+        f"{name!r}, which by its name, place or shape is not the {kind}" in labelled(atoms).notes[0]
+    )
 
 
 def test_labels_that_are_not_read_are_reported():
@@ -461,6 +467,83 @@ def test_stresses_are_checked_by_the_forces(symbol, strain, change, message, ene
         assert notes == []
     else:
         assert any(message in note for note in notes), notes
+
+
+@pytest.mark.parametrize(
+    ("kind", "factor", "every"),
+    [
+        # Where many forces have the other sign, a potential fitted to them is that of no pairs.
+        ("forces", 1 / 51.4221, 2), ("forces", 1 / 51.4221, 3),
+        *product(["stress"], [1 / 183.63, 160.2177, -1], [2, 3]),
+    ],
+)  # fmt: skip
+def test_units_and_signs_that_are_mixed(kind, factor, every):
+    atoms = rattled("Cu", 0.0)
+    assert data_notes(labelled(atoms)) == []
+    for each in atoms[::every]:
+        each.calc.results[kind] = each.calc.results[kind] * factor
+    name = "stresses" if kind == "stress" else kind
+    said = rf"The {name} of [3-9] of \d+ structures .* Are {name} of several units or signs mixed"
+    notes = data_notes(labelled(atoms))
+    assert any(re.search(said, note) for note in notes), notes
+
+
+@pytest.mark.parametrize("factor", [1, -1])
+def test_what_depends_on_the_volume_is_no_contradiction(factor):
+    """Forces do not show it: a few cells of other volumes, each of them several times."""
+    atoms = rattled("Cu", 0.03)[:6] * 3
+    for each in atoms:
+        volume = each.get_volume() / len(each)
+        each.calc.results["energy"] += factor * 0.05 * len(each) * volume**2
+    assert [note for note in data_notes(labelled(atoms)) if "pair" in note] == []
+
+
+def test_lengths_in_bohr_are_doubted():
+    atoms = rattled("Cu", 0.0)
+    for each in atoms:
+        results = each.calc.results
+        each.set_cell(each.cell[:] / 0.529177, scale_atoms=True)
+        each.calc = SinglePointCalculator(each, **results)
+    assert any("lengths seem to be in bohr" in note for note in data_notes(labelled(atoms)))
+
+
+@pytest.mark.parametrize("kind", ["energy", "forces", "stress"])
+@pytest.mark.parametrize("which", [slice(3, 5), slice(None)])
+def test_zeros_that_were_not_computed(kind, which):
+    atoms = rattled("Cu", 0.0)
+    for each in atoms[which]:
+        each.calc.results[kind] = 0.0 * np.asarray(each.calc.results[kind])
+    notes = [note for note in data_notes(labelled(atoms)) if "exactly 0" in note]
+    (note,) = notes
+    assert f"of {len(atoms[which])} structure(s) are exactly 0" in note
+
+
+def test_zeros_by_symmetry_or_distance_are_not_doubted():
+    crystals = [bulk("Cu", cubic=True, a=3.5 + 0.02 * k) for k in range(6)]
+    apart = [Atoms("Cu2", [[0, 0, 0], [0, 0, 20.0 + k]]) for k in range(6)]
+    for each in crystals + apart:
+        near = each.pbc.any()
+        results = {"energy": -3.0 * near, "forces": np.zeros((len(each), 3))}
+        each.calc = SinglePointCalculator(each, **results)
+    assert data_notes(labelled(crystals + apart)) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "kind"),
+    [
+        ("info", "forces", "forces"), ("arrays", "gradient", "forces"), ("info", "grad", "forces"),
+        ("arrays", "stress", "stress"), ("info", "pressure", "stress"),
+        ("info", "e_per_atom", "energy"), ("arrays", "energies", "energy"),
+        ("info", "e_tot", "energy"),
+    ],
+)  # fmt: skip
+def test_labels_in_other_places_are_reported(place, name, kind):
+    atoms = labelled_atoms(3)
+    for each in atoms:
+        del each.calc.results[kind]
+        getattr(each, place)[name] = np.ones((len(each), 3)) if place == "arrays" else 1.0
+    (note,) = labelled(atoms).notes
+    assert f"{name!r}, which by its name, place or shape is not the {kind}" in note
 
 
 @pytest.mark.parametrize("kind", ["energy", "forces", "stress"])
