@@ -49,7 +49,7 @@ COMMON = {
     "energy_weight": "0.1,20", "force_weight": "1,1", "stress_weight": "0.01,1", "force_delta": 1.0,
     "optimizer": "muon", "weight_decay": 0.0, "ema": 0.999, "early_stopping": False, "watch": 0.0,
     "repulsion": 0, "weighting": 0.0, "committee": 1, "fraction": 0.05, "limit": 0,
-    "force_share": 1.0,
+    "force_share": 1.0, "set_size": 0,
 }  # fmt: skip
 # What differs for each set.
 RECIPES = {
@@ -118,8 +118,12 @@ def network(args, cutoff):
     raise SystemExit(f"No model {args.model}.")
 
 
-def report(title, potentials, structures, labels, rows, *, planar=False):
-    """Print errors of the mean of some potentials on some structures."""
+def report(title, potentials, structures, labels, rows, *, planar=False, set_size=0):
+    """Print errors of the mean of some potentials on some structures.
+
+    With ``set_size``, also how root mean squares vary over random sets of that many of them, as a
+    published figure rests on one.
+    """
     labels, structures = labels.take(structures, rows), structures.take(rows)
     has_stress = not np.isnan(labels.stress).all()
     predicted = [p.predict(structures, forces=True, stress=has_stress) for p in potentials]
@@ -144,6 +148,20 @@ def report(title, potentials, structures, labels, rows, *, planar=False):
         out["stress mae GPa"] = GPA * np.nanmean(np.abs(stress))
         out["stress rmse GPa"] = GPA * np.sqrt(np.nanmean(stress**2))
     print(f"{title} ({len(structures)}): " + ", ".join(f"{k} {v:.3g}" for k, v in out.items()))
+    if not set_size:
+        return
+    rng, of_sets = np.random.default_rng(0), []
+    squares = np.add.reduceat(np.nanmean(forces**2, axis=1), structures.offsets[:-1])
+    for _ in range(4000):
+        rows = rng.choice(len(size), set_size, replace=False)
+        mean_square = squares[rows].sum() / structures.sizes[rows].sum()
+        of_sets.append([np.sqrt((size[rows] ** 2).mean()), 1e3 * np.sqrt(mean_square)])
+    quantiles = np.quantile(of_sets, [0.1, 0.25, 0.5, 0.75, 0.9], axis=0).T
+    for name, values in zip(("energies, meV/atom", "forces, meV/Å"), quantiles, strict=True):
+        print(
+            f"    rmse of sets of {set_size}, {name} (10, 25, 50, 75, 90 %): "
+            + ", ".join(f"{value:.3g}" for value in values)
+        )
 
 
 def main():
@@ -169,6 +187,10 @@ def main():
         print(f"There is no {folder / FILES[name]}: give the folder of the data with --data.")
         return
     structures, labels, d = read(folder / FILES[name])
+    if args.set_size and (args.held_out or not args.limit):
+        raise SystemExit(
+            "--set-size is for --limit: sets are drawn from what was not learned from."
+        )
     train, test = split(name, structures, d, args.fraction, args.split)
     if args.held_out:
         train = np.arange(len(structures))
@@ -177,6 +199,7 @@ def main():
         train = train[d["aenet_used"][train].astype(bool)]
     if args.limit:
         train = np.sort(np.random.default_rng(8).permutation(train)[: args.limit])
+    everything = labels
     if args.force_share < 1:
         labels = without_forces(structures, labels, train, args.force_share)
     cutoff = args.cutoff
@@ -225,6 +248,10 @@ def main():
     if name == "tio2":
         used = d["aenet_used"].astype(bool)
         kinds = {"held out": used, "dropped by aenet's filter": ~used}
+    if args.set_size:
+        rest = np.flatnonzero(kinds["held out"] & ~np.isin(np.arange(len(structures)), train))
+        size = args.set_size
+        report("all others", potentials, structures, everything, rest, planar=planar, set_size=size)
     for title, kind in kinds.items():
         report(title, potentials, structures, labels, test[kind[test]], planar=planar)
     if name in LARGE and (folder / LARGE[name]).exists():
