@@ -26,13 +26,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from ase.data import covalent_radii
 
 from sk_ednn.descriptors import ChebyshevDescriptor, DeepPotFrame, SymmetryFunctions
 from sk_ednn.networks._atomic import AtomicNetwork, DeepPotSE, SpectrumNetwork
 from sk_ednn.solvers import LossWeights
 from sk_ednn.solvers._potential import PotentialLabels, PotentialTrainer
 from sk_ednn.solvers._potential._errors import GPA
-from sk_ednn.structures import Structures
+from sk_ednn.structures import Structures, neighbor_pairs
 
 AREA = 12.5 * 13.0  # Å² of a small sheet
 DESCRIPTORS = {
@@ -49,7 +50,7 @@ COMMON = {
     "energy_weight": "0.1,20", "force_weight": "1,1", "stress_weight": "0.01,1", "force_delta": 1.0,
     "optimizer": "muon", "weight_decay": 0.0, "ema": 0.999, "early_stopping": False, "watch": 0.0,
     "repulsion": 0, "weighting": 0.0, "committee": 1, "fraction": 0.05, "limit": 0,
-    "force_share": 1.0, "set_size": 0,
+    "force_share": 1.0, "closest": 0.0, "set_size": 0,
 }  # fmt: skip
 # What differs for each set.
 RECIPES = {
@@ -92,11 +93,31 @@ def split(name, structures, d, fraction, number):
     return np.sort(order[n:]), np.sort(order[:n])
 
 
-def without_forces(structures, labels, train, share):
-    """Return labels in which some training structures alone have forces."""
+def closeness(structures):
+    """Return the shortest distance of each structure's atoms, in sums of covalent radii."""
+    pairs = neighbor_pairs(structures, 3.0)
+    radii = covalent_radii[structures.numbers]
+    distances = np.linalg.norm(pairs.vectors, axis=1)
+    distances /= radii[pairs.centers] + radii[pairs.neighbors]
+    shortest = np.full(len(structures), np.inf)
+    np.minimum.at(shortest, structures.owners[pairs.centers], distances)
+    return shortest
+
+
+def without_forces(structures, labels, train, share, closest):
+    """Return labels in which some training structures alone have forces.
+
+    A part of these, ``closest``, are those whose atoms are closest to each other, and the others
+    are drawn at random.
+    """
+    order = np.random.default_rng(9).permutation(train)
+    if closest:
+        n_closest = round(closest * share * len(train))
+        first = train[np.argsort(closeness(structures.take(train)), kind="stable")[:n_closest]]
+        order = np.concatenate([order[~np.isin(order, first)], first])
     n = round((1 - share) * len(train))
     forces = labels.forces.copy()
-    forces[np.isin(structures.owners, np.random.default_rng(9).permutation(train)[:n])] = np.nan
+    forces[np.isin(structures.owners, order[:n])] = np.nan
     return PotentialLabels(labels.energies, forces, labels.stress)
 
 
@@ -201,7 +222,7 @@ def main():
         train = np.sort(np.random.default_rng(8).permutation(train)[: args.limit])
     everything = labels
     if args.force_share < 1:
-        labels = without_forces(structures, labels, train, args.force_share)
+        labels = without_forces(structures, labels, train, args.force_share, args.closest)
     cutoff = args.cutoff
 
     def pair(text):
