@@ -10,8 +10,6 @@ import numpy as np
 from ._inputs import read_fields
 
 LEVEL = 0.9
-# So many errors are needed for a quantile at this level.
-FEWEST_ERRORS = 9
 
 
 def errors_in(table: Path):

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import typer
 
-from ._confidence import FEWEST_ERRORS
 from ._files import read_array
 from ._models import TILE_MODELS
 from ._potential_options import POTENTIALS
@@ -40,7 +39,6 @@ def run(options) -> None:
         are_structures=are_structures,
         tile_models=tuple(TILE_MODELS),
         potentials=POTENTIALS,
-        fewest_errors=FEWEST_ERRORS,
     )
 
     def say(address):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ._runs import PREDICTIONS, row_of, verdict_in
+from ._runs import row_of, verdict_in
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,6 @@ class ModelFile:
         For a list of them.
     fields : str or None
         File of the fields of the fit.
-    errors : Path or None
-        Predictions of the systems that were held back, if these are enough for intervals.
     verdict : str
         How good the model is, if its fit says so.
     """
@@ -31,7 +29,6 @@ class ModelFile:
     run: str
     words: str
     fields: str | None = None
-    errors: Path | None = None
     verdict: str = ""
 
 
@@ -55,16 +52,8 @@ def model_files(site, kinds) -> list[ModelFile]:
         when = run.started.replace("T", " ")[:16]
         model = f": {row.model}" if row.model else ""
         words = f"{row.data}{model}{error} ({when} UTC)"
-        files, fields = run.files(), run.settings.get("fields")
-        errors = None
-        if PREDICTIONS in files and _n_held_back(run) >= site.tools.fewest_errors:
-            errors = run.file(PREDICTIONS)
+        fields = run.settings.get("fields")
         fields = fields if isinstance(fields, str) else None
         path, verdict = run.file(name), verdict_in(run.result) or ""
-        models.append(ModelFile(path, run.id, words, fields, errors, verdict))
+        models.append(ModelFile(path, run.id, words, fields, verdict))
     return models
-
-
-def _n_held_back(run) -> int:
-    n_test = run.result.get("n_test") if isinstance(run.result, dict) else None
-    return n_test if isinstance(n_test, int) else 0

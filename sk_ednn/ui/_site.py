@@ -33,15 +33,12 @@ class Tools:
         Tells whether a file contains structures of atoms.
     tile_models, potentials : sequence of str
         Choices of ``--model``.
-    fewest_errors : int
-        Systems held back from a fit that intervals of predictions need.
     """
 
     read_array: Callable[[str], Any]
     are_structures: Callable[[str], bool]
     tile_models: tuple[str, ...] = ()
     potentials: tuple[str, ...] = ()
-    fewest_errors: int = 1
 
 
 @dataclass

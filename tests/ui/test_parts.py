@@ -335,7 +335,7 @@ def test_runs_and_models_of_counts_have_the_name_of_the_table(kind, settings, da
     run = run_of(kind=kind, settings=settings, files=lambda: {"a.ednn": 1}, file=lambda name: name)
     assert row_of(run).data == data
     assert row_of(run).cells()["kind"] == ("learn to count" if kind == "count-fit" else "count")
-    site = SimpleNamespace(runs=lambda: [run], tools=SimpleNamespace(fewest_errors=9))
+    site = SimpleNamespace(runs=lambda: [run])
     (model,) = model_files(site, (kind,))
     assert model.words.startswith(data) and model.verdict == ""
     run.result = {"verdict": {"words": "cells is learned"}}
@@ -418,15 +418,6 @@ def test_errors_of_potentials_have_units_and_spreads_beside_them():
 @pytest.mark.parametrize("result", [None, [], {"test": []}, {"test": {"mean": "<b>"}}])
 def test_results_without_errors_have_no_table(result):
     assert errors_of({"unit": 3}, result) == [] and unit_of({"unit": 3}, result) == ""
-
-
-@pytest.mark.parametrize(("n_test", "offered"), [(9, True), (8, False), (None, False)])
-def test_intervals_are_offered_if_enough_systems_were_held_back(n_test, offered):
-    names = {"model.ednn": 1, "predictions.csv": 1}
-    run = run_of(files=lambda: names, file=lambda name: name, result={"n_test": n_test})
-    site = SimpleNamespace(runs=lambda: [run], tools=SimpleNamespace(fewest_errors=9))
-    (model,) = model_files(site, ("fit",))
-    assert (model.errors is not None) == offered
 
 
 @pytest.mark.parametrize("sort_by", ["id", "error", "tags", "started", None])

@@ -35,7 +35,7 @@ class _Predict:
         self.site = site
         self.model: Path | None = None
         self.data: Path | None = None
-        self.maps = self.sure = True
+        self.maps = self.novelty = True
 
     async def draw(self, wanted):
         """Draw the page.
@@ -71,8 +71,8 @@ class _Predict:
         with panel("3 · Start"):
             ui.checkbox("Also a map of what each tile contributes", value=True,
                         on_change=self.take_maps)  # fmt: skip
-            ui.checkbox("How far to trust each total: interval and novelty", value=True,
-                        on_change=self.take_sure)  # fmt: skip
+            ui.checkbox("Novelty: how unlike the systems of the fit each one is", value=True,
+                        on_change=self.take_novelty)  # fmt: skip
             self.starter = Starter(self.site, "Predict", self.words)
         self.changed()
 
@@ -91,9 +91,9 @@ class _Predict:
         self.maps = bool(event.value)
         self.changed()
 
-    def take_sure(self, event):
-        """Set whether intervals and novelty are computed."""
-        self.sure = bool(event.value)
+    def take_novelty(self, event):
+        """Set whether novelty is computed."""
+        self.novelty = bool(event.value)
         self.changed()
 
     def dropped(self, paths):
@@ -112,25 +112,22 @@ class _Predict:
             raise ValueError("Choose or drop a file with new systems.")
         data = f"{self.data}/*" if self.data.is_dir() and self.data.suffix != ".zarr" else self.data
         maps = self.maps and kind_of(self.data) == "arrays"
-        options = {"contributions": maps, **(self.confidence() if self.sure else {})}
+        options = {"contributions": maps, **(self.fields_of_fit() if self.novelty else {})}
         return ["predict", str(self.model), str(data), *only_set(options)]
 
-    def confidence(self) -> dict[str, str]:
-        """Return options for intervals and novelty, as far as the run of the model allows."""
+    def fields_of_fit(self) -> dict[str, str]:
+        """Return the option for novelty, if the run of the model allows it."""
         one = next((each for each in self.models if each.path == self.model), None)
         if one is None:
             return {}
-        settings = {}
-        if one.errors is not None:
-            settings["interval"] = str(one.errors)
         arrays = one.fields is not None and kind_of(one.fields.partition("::")[0]) == "arrays"
         if arrays and kind_of(self.data) == "arrays":
             try:
                 self.site.path(one.fields.partition("::")[0])
             except Refused:  # moved since
-                return settings
-            settings["novelty"] = one.fields
-        return settings
+                return {}
+            return {"novelty": one.fields}
+        return {}
 
     def changed(self):
         """Update the page after a change."""
