@@ -16,6 +16,9 @@ __all__ = ["ExtensiveErrors", "Verdict", "extensive_errors", "judge"]
 # Errors relative to those of a constant, above which a model is called poor or hardly better.
 _POOR = 0.5
 _HARDLY_BETTER = 0.9
+# Totals that are exact, as computed energies are, are learned to less than the first share of their
+# spread; from the second on, something is missing in any case. Between them it may be noise.
+EXACT, SIZEABLE = 0.01, 0.2
 # The least size that errors are divided by.
 _TINY = float(np.finfo(float).tiny)
 # Errors below this, relative to the spread of totals, may be round-off and are not printed.
@@ -157,6 +160,19 @@ class Verdict:
         return " ".join(sentences)
 
     @property
+    def advice(self) -> str:
+        """What the error says of exact totals; empty if it is small or systems were fitted to."""
+        if not self.held_back or not self.over_spread >= EXACT:
+            return ""
+        if self.over_spread < SIZEABLE:
+            return (
+                "Exact totals of local interactions are usually learned to less than "
+                f"{EXACT:g} of their spread: this is noise of the totals, or a term that is "
+                "missing in the model."
+            )
+        return "If the totals vary more than their noise, a term is missing in the model."
+
+    @property
     def words(self) -> str:
         """All numbers and `doubts`, as one paragraph."""
         text = f"on {self.n_systems:,} systems {'held back' if self.held_back else 'fitted to'}"
@@ -169,8 +185,8 @@ class Verdict:
         return f"{text}. {self.doubts}".rstrip()
 
     def __str__(self) -> str:
-        """Return `words`."""
-        return self.words
+        """Return `words` and `advice`."""
+        return f"{self.words} {self.advice}".rstrip()
 
     def as_dict(self) -> dict[str, float | int | bool | str | None]:
         """Return the numbers and `words` by name; numbers that are not finite are None."""
@@ -228,7 +244,9 @@ def judge(y_true, y_pred, sizes=None, *, held_back=True) -> Verdict:
     >>> judge([3.0, 5.0, 7.0, 9.0], [6.0, 6.1, 5.9, 6.0]).doubts
     'The model is no better than predicting the mean of the totals.'
     >>> print(judge([3.0, 5.0, 7.0, 9.0], [3.1, 5.2, 6.9, 8.8]))
-    on 4 systems held back: R² 0.995, RMSE 0.071 times the spread of totals.
+    on 4 systems held back: R² 0.995, RMSE 0.071 times the spread of totals. Exact totals of local
+    interactions are usually learned to less than 0.01 of their spread: this is noise of the totals,
+    or a term that is missing in the model.
 
     If systems differ in size, their sizes alone explain much of the variance:
 

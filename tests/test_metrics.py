@@ -120,8 +120,20 @@ def test_errors_per_site_need_sites():
     assert judge([0.0, 2.0], [0.0, 2.0], [0, 1]).n_systems == 2  # a bag may be empty
 
 
+@pytest.mark.parametrize("held_back", [True, False])
+@pytest.mark.parametrize(
+    ("share", "says"), [(0.002, ""), (0.05, "noise of the totals, or"), (0.4, "a term is missing")]
+)
+def test_advice_is_for_errors_that_exact_totals_do_not_have(share, says, held_back):
+    verdict = judge(TRUE, off_by(share), held_back=held_back)
+    assert verdict.over_spread == pytest.approx(share)
+    assert (says in verdict.advice) if held_back and says else verdict.advice == ""
+    assert str(verdict).startswith(verdict.words) and str(verdict).endswith(verdict.advice)
+
+
 def test_results_are_printed_in_words():
     verdict = judge(TRUE, off_by(0.1))
-    assert str(verdict) == verdict.words and f"{verdict}".startswith("on 5 systems held back: R²")
+    assert f"{verdict}".startswith("on 5 systems held back: R²")
+    assert str(verdict) == f"{verdict.words} {verdict.advice}"
     errors = extensive_errors(TRUE, off_by(0.1))
     assert str(errors).startswith("errors: median ") and f"bias {errors.bias:.4g}" in str(errors)

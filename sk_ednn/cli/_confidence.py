@@ -75,6 +75,11 @@ def basis(held_out, kind="system", largest=None) -> str:
     no intervals: 4 structures were held out of the training, and 90 % needs 9
     >>> print(basis(None))
     no intervals: the model file has no errors of systems held out of the training
+
+    Of larger systems, the widths that are printed contain the size:
+
+    >>> print(basis(HeldOutErrors.of([0.0] * 30, [0.1] * 30, 64), largest=1000).partition("; ")[2])
+    they are scaled to larger ones of the same kind, here up to 15.6 times
     """
     percent = f"{100 * LEVEL:.0f} %"
     if held_out is None:
@@ -89,7 +94,8 @@ def basis(held_out, kind="system", largest=None) -> str:
         )
     text = f"intervals of {percent}: from the errors of {count} held out of the training"
     if largest is not None and largest > held_out.sizes.max():
-        text += "; those of larger ones grow with the size"
+        times = largest / max(held_out.sizes.max(), 1)
+        text += f"; they are scaled to larger ones of the same kind, here up to {times:.3g} times"
     return text
 
 

@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from ..metrics import EXACT, SIZEABLE
 from . import _config, _runs
 from ._files import write_arrays
 from ._report import about_fit, write_report
 from ._structure_names import are_structures
 
-# Totals that are exact, as computed energies are, are learned to less than the first share of their
-# spread; from the second on, something is missing in any case. Between them it may be noise.
-_OF_EXACT_TOTALS, _SIZEABLE = 0.01, 0.2
 # Training errors below this share of the test error mean that systems are too few.
 _SMALLER = 0.3
 
@@ -85,7 +83,7 @@ def next_step(result, hint, options) -> str | None:
         Those of the fit.
     """
     share = result["verdict"]["over_spread"]
-    if share is None or share < _OF_EXACT_TOTALS or "test" not in result:
+    if share is None or share < EXACT or "test" not in result:
         return None
     if hint:
         return "if the hint above is true, its option will help"
@@ -98,7 +96,7 @@ def next_step(result, hint, options) -> str | None:
     if options.angles is not None:
         tries.insert(0, f"--harmonics {options.harmonics + 1} ({options.harmonics} now)")
     what = f"try {', '.join(tries[:-1])} or {tries[-1]}"
-    if share < _SIZEABLE:
+    if share < SIZEABLE:
         return (
             "if the totals are exact, as computed energies are, they contain a term that is "
             f"missing in the model: {what}. If they were measured, this may be their noise"

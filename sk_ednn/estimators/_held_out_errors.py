@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._utils.stored import stored
+from ..fields._in_memory import as_array
 
 # Errors that are kept, at most: their quantiles are known well, and files stay small.
 _MOST = 1000
@@ -96,9 +97,9 @@ class HeldOutErrors:
             kept = known[np.linspace(0, len(known) - 1, _MOST).round().astype(int)]
         held_out = cls(
             (predicted - true)[kept],
-            np.broadcast_to(np.asarray(sizes, dtype=float), n)[kept],
+            np.broadcast_to(as_array(sizes, "sizes", float), n)[kept],
             None if std is None else _columns(std)[kept],
-            None if novelty is None else np.asarray(novelty, dtype=float)[kept],
+            None if novelty is None else as_array(novelty, "novelty", float)[kept],
             len(known),
         )
         held_out.check()
@@ -243,7 +244,7 @@ def _ratio(errors, units) -> np.ndarray:
 
 
 def _columns(values) -> np.ndarray:
-    values = np.asarray(values, dtype=float)
+    values = as_array(values, "totals", float)
     return values.reshape(len(values), -1)
 
 

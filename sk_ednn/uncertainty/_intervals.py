@@ -8,6 +8,7 @@ from ..estimators._committee import EDNNCommittee
 from ..estimators._held_out_errors import HeldOutErrors
 from ..estimators._sizes import sizes_of
 from ..estimators._unwrap import unwrap
+from ..fields._in_memory import as_array
 
 
 def calibrate(estimator, X, y, *, sizes=None):
@@ -53,7 +54,7 @@ def calibrate(estimator, X, y, *, sizes=None):
     """
     inner, _ = unwrap(estimator)
     predicted, std = _predicted(estimator, inner, X)
-    y = np.asarray(y, dtype=float)
+    y = as_array(y, "y", float)
     if y.shape != predicted.shape:
         raise ValueError(
             f"y must have the shape of the predicted totals, {predicted.shape}; got {y.shape}."

@@ -230,3 +230,15 @@ def test_damaged_errors_are_refused(name, tmp_path):
     model.held_out_ = intact
     save(model, tmp_path / "m.ednn")
     load(tmp_path / "m.ednn")
+
+
+def test_masked_totals_are_not_calibrated_with_what_is_under_the_mask():
+    model, X = EDNNRegressor(Ridge(), GridTiling(1, 0)), np.arange(60.0).reshape(20, 3)
+    y = X.sum(axis=1)
+    model.fit(X[:10], y[:10])
+    masked = np.ma.masked_array(y[10:], mask=np.arange(10) == 3)
+    with pytest.raises(ValueError, match="mask"):
+        calibrate(model, X[10:], masked)
+    assert not hasattr(model, "held_out_")
+    with pytest.raises(ValueError, match="mask"):
+        HeldOutErrors.of(masked, y[10:], 3)
