@@ -42,7 +42,11 @@ def about_counts(columns, verdict, notes, held_back, confidence) -> list[tuple[s
         rows += [
             (name, "the total: a sum of small contributions, and therefore not a whole number"),
             (f"{name} low, {name} high", between),
-            (f"{name} spread", "how far the models that are averaged differ"),
+            (
+                f"{name} spread",
+                "how far the models that are averaged differ; the interval does not contain it: "
+                "where it is as large as half its width, check the count by hand",
+            ),
         ]
     return [
         *rows,

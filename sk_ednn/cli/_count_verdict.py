@@ -35,10 +35,11 @@ def verdict_of(totals, n_held_back) -> dict:
     >>> from sk_ednn.cli._count_verdict import verdict_of
     >>> cells = {"mean": 174.2, "error": 3.73, "error_of_mean": 48.1}
     >>> print(verdict_of({"cells": cells}, 12)["words"])
-    cells is learned: off by 3.73 of 174.2 on 12 pictures not seen, where the mean is off by 48.1
+    cells is learned: off by 3.73 on average on 12 pictures not seen, of a mean of 174.2; the mean
+    as a guess for each picture is off by 48.1
     >>> print(verdict_of({"fat cells": {**cells, "error": 30.0}}, 12)["words"])
-    fat cells is learned badly: off by 30 of 174.2 on 12 pictures not seen, where the mean is off by
-    48.1
+    fat cells is learned badly: off by 30 on average on 12 pictures not seen, of a mean of 174.2;
+    the mean as a guess for each picture is off by 48.1
     >>> print(verdict_of({"cells": cells}, 0)["words"])
     not measured, since no pictures were held back from the fit
     """
@@ -47,8 +48,9 @@ def verdict_of(totals, n_held_back) -> dict:
     if n_held_back:
         words = "; ".join(
             f"{' '.join(name.split())} {how_learned(column)}: off by "
-            f"{plain(column['error'], 3)} of {plain(column['mean'])} on {_pictures(n_held_back)}, "
-            f"where the mean is off by {plain(column['error_of_mean'], 3)}"
+            f"{plain(column['error'], 3)} on average on {_pictures(n_held_back)}, of a mean of "
+            f"{plain(column['mean'])}; the mean as a guess for each picture is off by "
+            f"{plain(column['error_of_mean'], 3)}"
             for name, column in kept.items()
         )
     return {"held_back": n_held_back, "totals": kept, "words": words}

@@ -220,7 +220,8 @@ def counting_of(result) -> list[str]:
     >>> from sk_ednn.ui._runs import counting_of
     >>> cells = {"mean": 19.77, "error": 3.733, "error_of_mean": 8.553, "half_width": 8.95}
     >>> print(*counting_of({"held_back": 12, "totals": {"cells": cells}}))
-    cells: the error is 19 % of a typical number; nine of ten are within ± 8.9
+    cells: the error is 19 % of a typical number; of pictures with such a number nine of ten are
+    within ± 8.9, and of fuller ones within more
     The intervals are estimated from 12 held-back pictures only, and are rough themselves: other
     pictures could make them clearly wider or narrower.
     """
@@ -237,8 +238,49 @@ def counting_of(result) -> list[str]:
         if one["mean"] > 0:
             percent = plain(100 * one["error"] / one["mean"], 2)
             share = f"the error is {percent} % of a typical number; "
-        lines.append(f"{name}: {share}nine of ten are within ± {plain(one['half_width'], 2)}")
-    return lines + roughness_of(n) if lines else []
+        lines.append(
+            f"{name}: {share}of pictures with {'such a' if share else 'a typical'} number nine of "
+            "ten are within ± "
+            f"{plain(one['half_width'], 2)}, and of fuller ones within more"
+        )
+    return lines + roughness_of(n) + _end_of(result) if lines else []
+
+
+def _end_of(result) -> list[str]:
+    """Return a sentence on why the training of a model of counts ended."""
+    passes, minutes, needed = (result.get(key) for key in ("passes", "minutes", "minutes_needed"))
+    if not (isinstance(passes, int) and isinstance(minutes, (int, float))):
+        return []
+    seen = f"every picture was seen {passes:,} times"
+    if result.get("in_time"):
+        return [f"The training ended by itself after {minutes:.1f} minutes: {seen}."]
+    words = f"The training ended after {minutes:.1f} minutes, when {seen}."
+    if isinstance(needed, (int, float)):
+        words += f" With about {plain(needed, 2)} minutes it would have ended by itself."
+    return [words]
+
+
+def furthest_of(result) -> list[tuple]:
+    """Return the pictures not seen that a model of counts is furthest off, as rows of a table.
+
+    Examples
+    --------
+    >>> from sk_ednn.ui._runs import furthest_of
+    >>> worst = [{"name": "025.png", "true": 315.0, "predicted": 298.447}]
+    >>> furthest_of({"totals": {"cells": {"worst": worst}}})
+    [('cells', '025.png', '315', '298.4')]
+    """
+    totals = result.get("totals")
+    rows = []
+    for column, one in totals.items() if isinstance(totals, dict) else ():
+        worst = one.get("worst") if isinstance(one, dict) else None
+        for each in worst if isinstance(worst, list) else ():
+            try:
+                true, predicted = float(each["true"]), float(each["predicted"])
+                rows.append((str(column), str(each["name"]), plain(true), plain(predicted)))
+            except (KeyError, TypeError, ValueError):  # changed by hand
+                continue
+    return rows
 
 
 _OF_A_TOTAL = ("mean", "error", "half_width")

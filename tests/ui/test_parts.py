@@ -22,6 +22,7 @@ from sk_ednn.ui._runs import (
     counting_of,
     curves_of,
     errors_of,
+    furthest_of,
     given_of,
     row_of,
     seconds_left,
@@ -353,6 +354,32 @@ def test_results_of_counts_are_plain_sentences(size):
     (line,) = counting_of({"held_back": 60, "totals": {"cells": one}})
     assert "%" not in line
     assert counting_of({"held_back": 0, "totals": {"cells": one}}) == []
+
+
+@pytest.mark.parametrize(
+    ("in_time", "needed", "says"),
+    [
+        (True, 1.8, "ended by itself after 1.8 minutes: every picture was seen 60 times."),
+        (False, 31.4, "when every picture was seen 60 times. With about 31 minutes it would"),
+        (False, None, "ended after 1.8 minutes, when every picture was seen 60 times."),
+        (False, {"a": 1}, "ended after 1.8 minutes, when every picture was seen 60 times."),
+    ],
+)
+def test_results_of_counts_say_why_the_training_ended(in_time, needed, says):
+    one = {"mean": 9.0, "error": 1.0, "error_of_mean": 3.0, "half_width": 2.0}
+    result = {"held_back": 60, "totals": {"cells": one}, "passes": 60, "minutes": 1.83}
+    *_, last = counting_of({**result, "in_time": in_time, "minutes_needed": needed})
+    assert says in last
+
+
+@pytest.mark.parametrize(
+    "worst", [None, 3, [3], [{}], [{"name": "a", "true": "x", "predicted": 1}]]
+)
+def test_tables_of_pictures_furthest_off_leave_out_what_was_changed_by_hand(worst):
+    good = {"name": "b.png", "true": 3.0, "predicted": 4.5}
+    several = [*worst, good] if isinstance(worst, list) else worst
+    rows = furthest_of({"totals": {"cells": {"worst": several}, "trees": 3}})
+    assert rows == ([("cells", "b.png", "3", "4.5")] if isinstance(worst, list) else [])
 
 
 def test_the_column_and_the_pictures_of_a_fit_are_told_before_it(tmp_path):

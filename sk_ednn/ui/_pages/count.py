@@ -254,8 +254,8 @@ def _how_many(pictures) -> str:
 
 def _in_minutes(minutes) -> str:
     if minutes == 60:
-        return "1 hour"
-    return "1 minute" if minutes == 1 else f"{minutes:g} minutes"
+        return "up to 1 hour"
+    return "1 minute" if minutes == 1 else f"up to {minutes:g} minutes"
 
 
 class _Use:

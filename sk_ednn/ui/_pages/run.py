@@ -31,6 +31,7 @@ from .._runs import (
     curves_of,
     errors_of,
     flat,
+    furthest_of,
     given_of,
     identity_of,
     log_of,
@@ -49,6 +50,11 @@ _LIVE_SECONDS = 1.0
 _ENDED_SECONDS = 10.0
 _SHOWN_PICTURES = (".png", ".jpg", ".jpeg")
 _MOST_PICTURES = 24
+_OF_OVERLAYS = (
+    "The stronger the colour of a square, the more it adds to the number. Where objects are "
+    "counted and lie apart, the squares of one add up to about 1. Click on a picture to see it "
+    "larger, with its scale."
+)
 _MOST_TOTALS = 200
 # Tables of what was predicted, by the kind of the run.
 _TABLES = {"count-predict": ("counts.xlsx", "counts.csv"), "predict": ("totals.csv", PREDICTIONS)}
@@ -285,9 +291,16 @@ class _Run:
             self.draw_download()
             shown = [part for part in ("train", "test", "spreads")
                      if errors and isinstance(result.get(part), dict)]  # fmt: skip
+            furthest = furthest_of(result) if self.run.kind == "count-fit" else []
+            if furthest:
+                header = ("learned", "picture not seen", "in the table", "counted")
+                with ui.expansion("Furthest off").props("dense").classes("w-full"):
+                    table(header, furthest, numbers=(2, 3), caption="Pictures furthest off")
             skip = {"confidence", "counts", "verdict", *shown}
             rest = [pair for key, value in result.items() if key not in skip
                     for pair in flat(value, str(key).replace("_", " "))]  # fmt: skip
+            if self.run.kind.startswith("count"):
+                rest = []  # all of it is said above, in words
             if rest:
                 with ui.expansion("All numbers").props("dense").classes("w-full"):
                     table((), rest, caption="All results")
@@ -401,12 +414,15 @@ class _Run:
         self.gallery.clear()
         pictures = [name for name in files if name.lower().endswith(_SHOWN_PICTURES)]
         if pictures:
-            with self.gallery, panel("Pictures"), ui.element("div").classes("gallery"):
-                for name in pictures[:_MOST_PICTURES]:
-                    with ui.element("figure"):
-                        with link("", base + quote(name), new_tab=True):
-                            picture(base + quote(name), name, "")
-                        text("figcaption", name)
+            with self.gallery, panel("Pictures"):
+                if self.run.kind.startswith("count"):
+                    text("p", _OF_OVERLAYS, "small muted")
+                with ui.element("div").classes("gallery"):
+                    for name in pictures[:_MOST_PICTURES]:
+                        with ui.element("figure"):
+                            with link("", base + quote(name), new_tab=True):
+                                picture(base + quote(name), name, "")
+                            text("figcaption", name)
         self.draw_contributions(files)
 
     def draw_contributions(self, files):

@@ -24,6 +24,7 @@ from .._frame import (
     complain,
     frame,
     later,
+    link,
     panel,
     picture,
     table,
@@ -64,6 +65,8 @@ class _Start:
                     ".cif, .traj), with a total for each.",
                     "small muted",
                 )
+                with ui.element("p").classes("small muted"):
+                    link("Photographs with a table of numbers", "/count")
                 self.files = Browser(
                     site, _SYSTEMS, self.choose, label="Files with systems",
                     nothing="No fields or structures here. Photographs: see the page Count.",
