@@ -44,8 +44,8 @@ def about_counts(columns, verdict, notes, held_back, confidence) -> list[tuple[s
             (f"{name} low, {name} high", between),
             (
                 f"{name} spread",
-                "how far the models that are averaged differ; the interval does not contain it: "
-                "where it is as large as half its width, check the count by hand",
+                "how far the models that are averaged differ: not the error to expect, which low "
+                "and high show. Where it is half their distance or more, check the count by hand",
             ),
         ]
     return [

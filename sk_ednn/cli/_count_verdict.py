@@ -35,11 +35,11 @@ def verdict_of(totals, n_held_back) -> dict:
     >>> from sk_ednn.cli._count_verdict import verdict_of
     >>> cells = {"mean": 174.2, "error": 3.73, "error_of_mean": 48.1}
     >>> print(verdict_of({"cells": cells}, 12)["words"])
-    cells is learned: off by 3.73 on average on 12 pictures not seen, of a mean of 174.2; the mean
-    as a guess for each picture is off by 48.1
+    cells is learned: off by 3.73 on average on 12 pictures not seen, of a mean of 174.2, where the
+    mean as a guess for each picture is off by 48.1
     >>> print(verdict_of({"fat cells": {**cells, "error": 30.0}}, 12)["words"])
-    fat cells is learned badly: off by 30 on average on 12 pictures not seen, of a mean of 174.2;
-    the mean as a guess for each picture is off by 48.1
+    fat cells is learned badly: off by 30 on average on 12 pictures not seen, of a mean of 174.2,
+    where the mean as a guess for each picture is off by 48.1
     >>> print(verdict_of({"cells": cells}, 0)["words"])
     not measured, since no pictures were held back from the fit
     """
@@ -49,7 +49,7 @@ def verdict_of(totals, n_held_back) -> dict:
         words = "; ".join(
             f"{' '.join(name.split())} {how_learned(column)}: off by "
             f"{plain(column['error'], 3)} on average on {_pictures(n_held_back)}, of a mean of "
-            f"{plain(column['mean'])}; the mean as a guess for each picture is off by "
+            f"{plain(column['mean'])}, where the mean as a guess for each picture is off by "
             f"{plain(column['error_of_mean'], 3)}"
             for name, column in kept.items()
         )
@@ -89,17 +89,17 @@ def note_on_differences(name, spread, predicted, n) -> str:
     --------
     >>> from sk_ednn.cli._count_verdict import note_on_differences
     >>> print(note_on_differences("cells", 30.0, 12.0, 9))
-    differences of cells come out too small: counts not seen spread by 12, in the table by 30; high
-    ones are counted too low and low ones too high
+    differences of cells come out too small: counts of 9 pictures not seen have a standard deviation
+    of 12, their numbers in the table of 30; high ones are counted too low and low ones too high
     >>> note_on_differences("cells", 30.0, 28.0, 9)
     ''
     """
     if n < _FEW_FOR_SPREAD or predicted >= _TOO_SMALL * spread:
         return ""
     return (
-        f"differences of {name} come out too small: counts not seen spread by "
-        f"{plain(predicted, 3)}, in the table by {plain(spread, 3)}; high ones are counted too "
-        "low and low ones too high"
+        f"differences of {name} come out too small: counts of {_pictures(n)} have a standard "
+        f"deviation of {plain(predicted, 3)}, their numbers in the table of {plain(spread, 3)}; "
+        "high ones are counted too low and low ones too high"
     )
 
 

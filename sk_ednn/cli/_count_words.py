@@ -34,9 +34,10 @@ def show_fit(result) -> None:
     else:
         for name, column in result["totals"].items():
             typer.echo(
-                f"{name}: off by {plain(column['error'], 3)} of {plain(column['mean'])} on "
-                f"{result['held_back']} pictures not seen; predicting the mean of all pictures "
-                f"would be off by {plain(column['error_of_mean'], 3)}; 90 % within ± "
+                f"{name}: off by {plain(column['error'], 3)} on average on {result['held_back']} "
+                f"pictures not seen (of all networks), of a mean of {plain(column['mean'])}; the "
+                "mean as a guess for each of them is off by "
+                f"{plain(column['error_of_mean'], 3)}; 90 % within ± "
                 f"{plain(column['half_width'], 3)}"
             )
             if is_poor(column):
@@ -61,17 +62,18 @@ def _advice(name, column, result) -> str:
     >>> column = {"error": 20.9, "error_of_mean": 26.0, "spacing": 12.2}
     >>> result = {"passes": 120, "in_time": True, "reduction": 1}
     >>> _advice("fat cells", column, result)
-    'next: fat cells is learned badly: add pictures (every picture was seen 120 times; more minutes
-    change little)'
+    'next: fat cells is learned badly: add pictures, as many again or more (every picture was seen
+    120 times; more minutes change little)'
     >>> _advice("fat cells", {**column, "spacing": 40.3}, result)
-    'next: fat cells is learned badly: add pictures (every picture was seen 120 times; more minutes
-    change little); objects are some 40 pixels apart, which suits --reduction 3 (it was 1)'
+    'next: fat cells is learned badly: add pictures, as many again or more (every picture was seen
+    120 times; more minutes change little); objects are some 40 pixels apart, which suits
+    --reduction 3 (it was 1)'
     """
     from ..images._fitting import whole_minutes
 
     passes = f"every picture was seen {result['passes']} times"
     if result["in_time"]:
-        more = f"add pictures ({passes}; more minutes change little)"
+        more = f"add pictures, as many again or more ({passes}; more minutes change little)"
     else:
         needed = whole_minutes(result["minutes_needed"])
         more = f"train longer with --minutes {needed} ({passes} when it ended), or add pictures"

@@ -138,6 +138,7 @@ def write_sheet(path, header, rows, about=()) -> None:
 
     book = Workbook()
     sheet = book.active
+    sheet.title = "counts"
     for i, row in enumerate([header, *rows], start=1):
         for j, value in enumerate(row, start=1):
             if isinstance(value, str):

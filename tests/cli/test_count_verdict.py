@@ -1,7 +1,11 @@
 """Verdicts on models of pictures."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
+from sk_ednn.cli._count_fit import _fitted
 from sk_ednn.cli._count_verdict import how_learned, verdict_of
 
 
@@ -32,7 +36,9 @@ def test_totals_that_are_all_equal_are_learned_if_they_are_met():
 def test_each_total_has_its_verdict():
     verdict = verdict_of({"live": column(0.1), "dead\n\x1b cells": column(1.0)}, 1)
     live, dead = verdict["words"].split("; ")
-    assert live.startswith("live is learned: off by 4.8 of 174 on 1 picture not seen, where")
+    assert live.startswith(
+        "live is learned: off by 4.8 on average on 1 picture not seen, of a mean of 174, where"
+    )
     assert dead.startswith("dead") and "is not learned" in dead
     assert verdict["held_back"] == 1 and list(verdict["totals"]) == ["live", "dead\n\x1b cells"]
     assert "half_width" not in verdict["totals"]["live"]
@@ -41,3 +47,24 @@ def test_each_total_has_its_verdict():
 def test_a_fit_that_holds_nothing_back_is_not_measured():
     verdict = verdict_of({"cells": column(0.0)}, 0)
     assert verdict["words"].startswith("not measured")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_model_that_predicts_the_mean_is_as_far_off_as_the_mean(seed):
+    """Whichever pictures were held back, which may vary more or less than all."""
+    rng = np.random.default_rng(seed)
+    totals = rng.integers(50, 250, 30).astype(float)
+    index = rng.choice(30, rng.integers(1, 8), replace=False)
+    mean = np.full((len(index), 1), totals.mean())
+    model = SimpleNamespace(
+        held_back_={"index": index, "true": totals[index, None], "predicted": mean},
+        geometry_=(1,), history_=[[{"epoch": 3}]], minutes_needed_=1.0, endings_=["time"],
+        error_=1.0, confidence=0.9,
+        interval_=SimpleNamespace(half_width=lambda at, confidence: np.ones_like(at)),
+    )  # fmt: skip
+    matched = SimpleNamespace(
+        totals=totals, columns=["cells"], counts=False,
+        pictures=[SimpleNamespace(name=f"{k}.png") for k in range(30)],
+    )  # fmt: skip
+    cells = _fitted(model, matched, 60.0)["totals"]["cells"]
+    assert cells["error"] == pytest.approx(cells["error_of_mean"])

@@ -404,7 +404,8 @@ def test_a_fit_says_what_it_reads_and_how_far_it_is_off(dishes, tmp_path, capsys
     command = fitting(dishes, "-o", str(tmp_path / "other.ednn"))
     assert main(command) == 0
     said = capsys.readouterr()
-    assert " on 2 pictures not seen; predicting the mean of all pictures would be off" in said.out
+    assert " on 2 pictures not seen (of all networks), of a mean of " in said.out
+    assert "; the mean as a guess for each of them is off by " in said.out
     if "furthest off" in said.out:
         assert said.out.count(" in the table, ") == 2
 
@@ -549,7 +550,7 @@ def test_numbers_for_people_have_no_exponents(size, capsys):
     text = counted(row) + shown_fit(capsys, 0.6, shrunk=0.1, held_back=50, size=size)
     assert "furthest off" in text and "come out too small" in text
     assert not re.search(r"\de[+-]", text)
-    (shown,) = re.findall(r"off by \S+ of (\S+) on", text)
+    (shown,) = re.findall(r"of a mean of (\S+);", text)
     assert float(shown) == pytest.approx(size, rel=1e-3)
 
 
