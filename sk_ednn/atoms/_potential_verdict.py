@@ -9,7 +9,7 @@ _NAMES = {"energy": "energies", "force": "forces", "stress": "stresses"}
 # quantities; from the second on it is called poor, as a model of totals is (`metrics.judge`).
 _GOOD, _POOR = 0.1, 0.5
 # Errors that are so many times smaller for the structures learned from show overfitting.
-_OVERFITTED = 3.0
+_OVERFITTED = 2.0
 # In meV/atom, meV/Å and GPa: below it, the composition alone is exact to round-off.
 _ROUND_OFF = 1e-6
 

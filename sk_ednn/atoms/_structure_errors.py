@@ -16,8 +16,8 @@ from ._potentials import Prediction, check_species
 from ._structure_groups import composition
 
 _COLUMNS = {
-    "energy": "energy, predicted minus true (meV/atom)", "force_mae": "forces, mean (meV/Å)",
-    "force_rmse": "forces, rmse (meV/Å)", "stress_mae": "stress, mean (GPa)",
+    "energy": "energy error (meV/atom)", "force_mae": "forces mean error (meV/Å)",
+    "force_rmse": "forces rmse (meV/Å)", "stress_mae": "stress mean error (GPa)",
 }  # fmt: skip
 
 
@@ -159,12 +159,11 @@ def trust_in(potential, part) -> dict[str, np.ndarray]:
             sizes, std=None if part.std is None else part.std.energies,
             novelty=mean_novelty(part.novelty),
         )[:, 0]  # fmt: skip
-        found["energy, plus or minus (90 %) (meV/atom)"] = 1e3 * half / sizes
+        found["energy plus or minus 90 % (meV/atom)"] = 1e3 * half / sizes
     if part.std is not None:
         factor = std_factors(potential).get("energy")
-        times = "" if factor is None else f", times {factor:.3g} as errors held out show"
         scaled = part.std.energies * (1.0 if factor is None else factor)
-        found[f"energy, std over the networks{times} (meV/atom)"] = 1e3 * scaled / sizes
+        found["energy std over the networks (meV/atom)"] = 1e3 * scaled / sizes
     if part.novelty is not None:
         found["largest novelty"] = np.array([each.max(initial=0.0) for each in part.novelty])
     return found

@@ -397,9 +397,7 @@ def _write_table(path, predicted) -> None:
     names = [f"total {k}" for k in range(rows.shape[1])] if several else ["total"]
     unit = f" ({predicted.unit})" if predicted.unit else ""
     confidence, columns = predicted.confidence, predicted.columns()
-    structures = predicted.structures
-    factor = None if structures is None else structures.std_factor
-    more = [title_of(name, predicted.unit, factor) for name in columns]
+    more = [title_of(name, predicted.unit) for name in columns]
     if "half_width" in confidence:
         more += [f"{name} plus or minus (90 %){unit}" for name in names]
     more += ["novelty"] if "novelty" in confidence else []

@@ -20,15 +20,12 @@ class PredictedStructures(NamedTuple):
     sizes : ndarray of shape (n_structures,)
         Numbers of atoms.
     std : ndarray of shape (n_structures,) or None, in eV
-        Standard deviation over the networks of a potential, times `std_factor`; None for a single
-        one.
+        Standard deviation over the networks of a potential, times how much larger errors of
+        structures held out are, if that is known; None for a single one.
     novelty : list of ndarray of shape (n_atoms,), or None
         None for models of images.
     half_width : ndarray of shape (n_structures,) or None, in eV
         Of intervals from errors of structures held out of the fit.
-    std_factor : float or None
-        By which errors of structures held out are larger than the standard deviation over the
-        networks; None if it is not known.
     """
 
     energies: np.ndarray
@@ -36,7 +33,6 @@ class PredictedStructures(NamedTuple):
     std: np.ndarray | None = None
     novelty: list[np.ndarray] | None = None
     half_width: np.ndarray | None = None
-    std_factor: float | None = None
 
     def columns(self) -> dict[str, np.ndarray]:
         """Return what is known of each structure besides the energy, by name."""
@@ -62,13 +58,12 @@ class PredictedStructures(NamedTuple):
         return text
 
 
-def title_of(column, unit, std_factor=None) -> str:
+def title_of(column, unit) -> str:
     """Return the title of a column of `PredictedStructures.columns` in a table."""
     of_unit = f" ({unit})" if unit else ""
-    times = "" if std_factor is None else f", times {std_factor:.3g} as errors held out show"
     return {
         "atoms": "atoms", "per_atom": f"per atom{of_unit}",
-        "std": f"std over the networks{times}{of_unit}", "unlike": "atoms with a novelty above 1",
+        "std": f"std over the networks{of_unit}", "unlike": "atoms with a novelty above 1",
         "novelty": "largest novelty",
     }[column]  # fmt: skip
 
@@ -95,18 +90,17 @@ def predicted_by(potential, structures, *, path=None) -> PredictedStructures:
     mean, std = mean if several else (mean, None)
     novelty = None if potential.novelty_ is None else potential.novelty(structures)
     sizes = np.array([len(structure) for structure in structures])
-    half_width, factors = None, potential.std_factors
+    half_width = None
     held_out = getattr(potential, "held_out_", None)
     if held_out is not None and held_out.suffices():
         half_width = potential._half_width(sizes, std, novelty)
     if std is not None:
-        std = scaled(std, factors)
+        std = scaled(std, potential.std_factors)
     if path is not None:
         write_predicted(path, structures, mean, std=std, novelty=novelty, half_width=half_width)
     return PredictedStructures(
-        mean.energies, sizes, None if std is None else std.energies, novelty, half_width,
-        factors.get("energy"),
-    )  # fmt: skip
+        mean.energies, sizes, None if std is None else std.energies, novelty, half_width
+    )
 
 
 def counted(novelty) -> dict[str, Any]:

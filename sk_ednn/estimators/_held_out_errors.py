@@ -213,9 +213,9 @@ class HeldOutErrors:
         by_size = self._by_size(sizes, novelty)
         if self.std is None:
             return np.repeat(by_size, self.errors.shape[1], axis=1)
-        # Models may agree by chance, so their spread is not taken for less than usual.
-        usual = self.std / self._by_size(self.sizes, self.novelty)
-        usual = np.sqrt(np.mean(usual**2, axis=0))
+        # Models may agree by chance, so their spread is not taken for less than usual. The median
+        # is: systems with a large spread would widen the intervals of all others.
+        usual = np.median(self.std / self._by_size(self.sizes, self.novelty), axis=0)
         usual = np.where(usual > 0, usual, 1.0)
         return np.hypot(std, usual * by_size)
 

@@ -62,7 +62,12 @@ def test_errors_of_structures_that_were_learned_from_are_never_praised(ratio):
         ((0.05, 0.09, 0.09), (0.05, 0.05, 0.05), None),
         ((0.05, 0.09, 0.09), (0.005, 0.05, 0.05), "it is good; for more accuracy: errors of energ"),
         ((0.05, 0.4, 0.1), (0.05, 0.04, 0.1), "errors of forces are 10 times smaller for the str"),
-        ((0.05, 0.4, 0.1), (0.05, 0.3, 0.05), "forces are of similar size for the structures lear"),
+        ((0.05, 0.4, 0.1), (0.05, 0.3, 0.08), "forces are of similar size for the structures lear"),
+        (
+            (0.05, 0.4, 0.1),
+            (0.05, 0.16, 0.05),
+            "errors of forces are 2.5 times smaller for the str",
+        ),
         ((0.05, 0.4, 0.1), (0.005, 0.3, 0.1), "; those of energies are 10 times smaller (overfit"),
     ],
 )

@@ -125,6 +125,22 @@ def test_intervals_are_narrow_where_models_agree():
     assert HeldOutErrors.of(np.zeros(400), held_out.errors, 64).std_factor() is None
 
 
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+def test_systems_with_a_large_spread_do_not_widen_the_intervals_of_others(share):
+    """Such as hot cells beside cold ones, of which there may be more or fewer."""
+    rng = np.random.default_rng(0)
+    is_hot = rng.uniform(size=4000) < share
+    std = np.where(is_hot, 3.0, 0.05) * rng.uniform(0.5, 2.0, size=4000)
+    errors = rng.normal(size=4000) * np.where(is_hot, 6.0, 0.1)
+    held_out = HeldOutErrors.of(np.zeros(1000), errors[:1000], 64, std=std[:1000])
+    half = held_out.half_width(np.full(3000, 64.0), std=std[1000:])[:, 0]
+    inside, is_hot = np.abs(errors[1000:]) <= half, is_hot[1000:]
+    assert abs(inside.mean() - 0.9) < 0.04
+    assert inside[is_hot].mean() > 0.65 and inside[~is_hot].mean() > 0.65
+    if share < 0.8:  # else the spread of the hot ones is the usual one
+        assert np.median(half[~is_hot]) < 0.3 * np.median(half[is_hot])
+
+
 @given(st.integers(1, 60), st.sampled_from([0.5, 0.8, 0.9, 0.95]), st.floats(0.1, 1e4))
 def test_intervals_scale_with_units_and_grow_with_the_level_and_the_size(n, level, factor):
     rng = np.random.default_rng(n)
