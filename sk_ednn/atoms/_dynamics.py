@@ -193,7 +193,8 @@ def molecular_dynamics(
         Seed of the velocities and the thermostat.
     record : callable
         Called with a dict of ``step``, ``time`` (ps), ``energy``, ``total`` (eV),
-        ``temperature`` (K) and, if the model predicts stresses, ``pressure`` (GPa).
+        ``temperature`` (K) and, if the model predicts stresses, ``pressure`` (GPa), which is that
+        of the forces plus the kinetic part, as a barostat controls it.
     """
     structure.calc = calculator
     rng = np.random.default_rng(seed)
@@ -211,7 +212,8 @@ def molecular_dynamics(
             "temperature": structure.get_temperature(),
         }  # fmt: skip
         if "stress" in calculator.implemented_properties and structure.pbc.all():
-            now["pressure"] = -float(structure.get_stress()[:3].mean()) / units.GPa
+            stress = structure.get_stress(include_ideal_gas=True)
+            now["pressure"] = -float(stress[:3].mean()) / units.GPa
         record(now)
 
     dynamics.attach(note, interval=interval)

@@ -11,8 +11,8 @@ NEAR, _STRAIN = 0.1, 0.01
 _CHOSEN, _AT_ONCE = 500, 1 << 22
 
 
-def near_duplicates(structures, others) -> tuple[int, int]:
-    """Count structures that are nearly equal to one of other structures.
+def near_duplicates(structures, others) -> tuple[list[tuple[int, int]], int]:
+    """Find structures that are nearly equal to one of other structures.
 
     Atoms are compared in their order and without a common shift.
 
@@ -22,34 +22,40 @@ def near_duplicates(structures, others) -> tuple[int, int]:
 
     Returns
     -------
-    found, compared : int
+    pairs : list of (int, int)
+        Index of each structure that is, and of the nearest of the others.
+    compared : int
         Some structures are compared, spread over all, if there are very many.
     """
     chosen = np.unique(np.linspace(0, len(structures) - 1, _CHOSEN).round().astype(int))
-    alike: dict[bytes, list] = {}
-    for other in others:
-        alike.setdefault(_kind(other), []).append(other)
+    alike: dict[bytes, list[int]] = {}
+    for j, other in enumerate(others):
+        alike.setdefault(_kind(other), []).append(j)
     stacks: dict[bytes, tuple] = {}
-    found = 0
+    pairs = []
     for k in chosen.tolist():
         kind = _kind(structures[k])
         if kind not in alike:
             continue
         if kind not in stacks:
-            some = alike[kind]
+            some = [others[j] for j in alike[kind]]
             stacks[kind] = (
                 np.array([each.cell.array for each in some]),
                 np.array([each.positions for each in some]),
             )
-        found += _is_near(structures[k], *stacks[kind])
-    return found, len(chosen)
+        nearest = _nearest(structures[k], *stacks[kind])
+        if nearest is not None:
+            pairs.append((k, alike[kind][nearest]))
+    return pairs, len(chosen)
 
 
 def _kind(structure) -> bytes:
     return structure.numbers.astype(np.int64).tobytes() + bytes(structure.pbc.tolist())
 
 
-def _is_near(structure, cells, positions) -> bool:
+def _nearest(structure, cells, positions) -> int | None:
+    """Return the index of the nearest, or None if it is not near."""
+    nearest, least = None, NEAR
     cell = structure.cell.array
     size = max(float(np.linalg.norm(cell, axis=1).max()), 1e-12)
     same = np.flatnonzero(np.abs(cells - cell).max(axis=(1, 2)) <= _STRAIN * size)
@@ -65,6 +71,8 @@ def _is_near(structure, cells, positions) -> bool:
             turns = np.rint(moves @ inverse) * periodic
             moves = moves - turns @ cell
         moves = moves - moves.mean(axis=1, keepdims=True)
-        if np.sqrt((moves**2).sum(axis=2).mean(axis=1)).min() < NEAR:
-            return True
-    return False
+        distances = np.sqrt((moves**2).sum(axis=2).mean(axis=1))
+        k = int(distances.argmin())
+        if distances[k] < least:
+            nearest, least = int(some[k]), float(distances[k])
+    return nearest

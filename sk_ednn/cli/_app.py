@@ -253,7 +253,11 @@ def md(
     as_json: Json = False,
     quiet: Quiet = False,
 ):
-    """Run molecular dynamics with a fitted model."""
+    """Run molecular dynamics with a fitted model.
+
+    The pressure p that is printed contains the kinetic part, N k T / V, as that of --pressure does.
+    Stresses in the file of the trajectory are those of the forces alone, as usual with ASE.
+    """
     from . import _simulate
 
     with one_line_errors():

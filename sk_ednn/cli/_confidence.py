@@ -10,6 +10,8 @@ import numpy as np
 from ._inputs import read_fields
 
 LEVEL = 0.9
+# Widths below this share of the totals are not printed, since six digits of these are.
+_OF_DIGITS = 1e-6
 
 
 def errors_in(table: Path):
@@ -97,6 +99,37 @@ def basis(held_out, kind="system", largest=None) -> str:
         times = largest / max(held_out.sizes.max(), 1)
         text += f"; they are scaled to larger ones of the same kind, here up to {times:.3g} times"
     return text
+
+
+def within(widths, totals, unit, size=None) -> str:
+    """Return intervals of the totals of a system in words.
+
+    Parameters
+    ----------
+    widths : sequence of float
+        Half the width of the interval of each total.
+    totals : sequence of float
+        The largest size of each total that is printed beside others of its kind.
+    unit : str
+        With a space before it, or empty.
+    size : int, default=None
+        Number of atoms of a structure, of which there is one total.
+
+    Examples
+    --------
+    >>> from sk_ednn.cli._confidence import within
+    >>> within([0.5], [-30.0], " eV", 8)
+    '(90 % within ± 0.5 eV, 0.062 eV/atom)'
+    >>> within([1e-9, 2.0], [30.0, 4.0], "")
+    '(90 % within ± less than 3e-05, 2)'
+    """
+    wide = []
+    for width, total in zip(widths, totals, strict=True):
+        least = _OF_DIGITS * abs(total)
+        wide.append(f"{width:.2g}{unit}" if width >= least else f"less than {least:.1g}{unit}")
+    if size is not None:
+        wide.append(f"{widths[0] / size:.2g}{unit}/atom")
+    return f"(90 % within ± {', '.join(wide)})"
 
 
 def coverage(held_out, errors, half, kind) -> dict:

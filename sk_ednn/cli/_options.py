@@ -401,7 +401,10 @@ class Dynamics:
         ),
     ] = "nvt"
     temperature: Annotated[float, typer.Option(min=0.0, help="Temperature in K.")] = 300.0
-    pressure: Annotated[float, typer.Option(help="Pressure in GPa, for npt.")] = 0.0
+    pressure: Annotated[
+        float,
+        typer.Option(help="Pressure in GPa, for npt: with the kinetic part, as it is printed."),
+    ] = 0.0
     timestep: Annotated[float, typer.Option(help="Time step in fs.")] = 1.0
     steps: Annotated[int, typer.Option(min=1, help="Number of steps.")] = 1000
     interval: Annotated[int, typer.Option(min=1, help="Number of steps between frames.")] = 10

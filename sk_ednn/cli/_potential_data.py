@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 from ..exceptions import DataWarning, TileModelError
 
-# Groups that are named in a line.
-_GROUPS = 12
+# Groups, and pairs of nearly equal structures, that are named in a line.
+_GROUPS, _PAIRS = 12, 3
 
 
 def groups_by(read, key):
@@ -89,16 +89,19 @@ def check_test(structures, places, labels) -> None:
             warnings.warn(f"Structures held out for testing: {note}", DataWarning, stacklevel=2)
 
 
-def note_near(taken, key) -> None:
-    """Say if structures held out are nearly equal to some that are learned from."""
+def note_near(taken, places, key) -> None:
+    """Say if structures held out are nearly equal to some that are learned from, and which."""
     from ..atoms._near_duplicates import NEAR, near_duplicates
     from ._wanted import note
 
-    found, compared = near_duplicates(taken["test"], taken["train"])
-    if not found:
+    pairs, compared = near_duplicates(taken["test"], taken["train"])
+    if not pairs:
         return
     instead = "with --group" if key is None else f"by another --group than {key}"
+    named = "; ".join(f"{places['test'][k]} and {places['train'][j]}" for k, j in pairs[:_PAIRS])
+    more = "; ..." if len(pairs) > _PAIRS else ""
     note(
-        f"{found} of {compared} structures held out are within {NEAR} Å of one to learn from, so "
-        f"the errors of 'test' may be too small for new ones; hold related ones out {instead}"
+        f"{len(pairs)} of {compared} structures held out are within {NEAR} Å of one to learn from, "
+        f"so the errors of 'test' may be too small for new ones; hold related ones out {instead}. "
+        f"Such pairs: {named}{more}"
     )

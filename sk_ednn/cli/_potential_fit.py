@@ -64,7 +64,7 @@ def run(ctx, options, read, say) -> dict[str, Any]:
     if "test" in parts:
         # Before the training, which an error would cost.
         check_test(taken["test"], of_parts["test"], potential.labels)
-        note_near(taken, options.group)
+        note_near(taken, of_parts, options.group)
     _runs.log_stage(options, "fit")
     start, start_of_processor = time.perf_counter(), time.process_time()
     with placed_warnings(places):
@@ -86,6 +86,8 @@ def run(ctx, options, read, say) -> dict[str, Any]:
             interrupts.end()
         done = f"interrupted after {len(potential.history_)} epochs"
         kept = interrupts.keep(done, "Keep the network as it is?", options)
+    n_compared = 0 if potential.novelty_ is None else len(taken.get("test", ()))
+    say(measuring_line(sum(map(len, taken.values())), n_compared))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # printed before
         known = {
@@ -136,6 +138,26 @@ def run(ctx, options, read, say) -> dict[str, Any]:
     _runs.keep_results(options, result, stopped=kept)
     result["replaced"] = replaced
     return result
+
+
+def measuring_line(n, n_compared) -> str:
+    """Return what is done after the training, which takes a while without any other line.
+
+    Parameters
+    ----------
+    n, n_compared : int
+        Numbers of structures, and of those held out whose novelty is measured.
+
+    Examples
+    --------
+    >>> from sk_ednn.cli._potential_fit import measuring_line
+    >>> measuring_line(100, 20)
+    'measuring errors of 100 structures, and the novelty of the 20 held out'
+    >>> measuring_line(1, 0)
+    'measuring errors of 1 structure'
+    """
+    text = f"measuring errors of {n:,} structure{'s' * (n != 1)}"
+    return text + (f", and the novelty of the {n_compared:,} held out" if n_compared else "")
 
 
 def groups_as_dict(part, groups, key) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import typer
 from .._utils.wording import with_article
 from .._utils.writing import replacing
 from . import _config, _densities, _runs
+from ._confidence import within
 from ._files import check_array_file, check_readable, write_arrays
 from ._inputs import load_model, read_fields, say
 from ._inspect import printable
@@ -25,14 +26,13 @@ from ._predicted_structures import (
     counted,
     novelty_line,
     predicted_by,
+    sized,
     title_of,
 )
 from ._structure_names import are_structures
 
 _ENDINGS = (".csv", ".npy", ".npz")
 _WITH_CONFIDENCE = (".csv", ".npz")
-# Widths below this share of the totals are not printed, since six digits of these are.
-_OF_DIGITS = 1e-6
 _OF_STRUCTURES = (".extxyz", ".xyz", ".traj")
 
 
@@ -167,8 +167,7 @@ def _totals(ctx, options, estimator, X, places) -> tuple[np.ndarray, PredictedSt
         return estimator.predict(X), None
     if not hasattr(estimator, "predict_all"):  # a model of images
         y = estimator.predict(X)
-        sizes = np.array([len(structure) for structure in X])
-        return y, PredictedStructures(y, sizes) if y.ndim == 1 else None
+        return y, sized(y, X) if y.ndim == 1 else None
     beside = options.recorder is not None and not _config.is_given(ctx, "output")
     path = options.recorder.path("predictions.extxyz") if beside else None
     found = predicted_by(estimator, X, path=path)
@@ -196,19 +195,14 @@ def show(predicted) -> None:
         return
     unit = f" {printable(predicted.unit)}" if predicted.unit else ""
     widths, novelty = (predicted.confidence.get(name) for name in ("half_width", "novelty"))
-    rounding = _OF_DIGITS * np.abs(_rows(predicted.y)).max(axis=0)
+    largest = np.abs(_rows(predicted.y)).max(axis=0)
     for index, values in enumerate(_rows(predicted.y)):
         numbers = "  ".join(f"{value:.6g}{unit}" for value in values)
         if predicted.structures is not None:
             numbers += f"  ({predicted.structures.line(index, unit.strip())})"
         if widths is not None:
-            wide = ", ".join(
-                f"{width:.2g}{unit}" if width >= least else f"less than {least:.1g}{unit}"
-                for width, least in zip(_rows(widths)[index], rounding, strict=True)
-            )
-            if predicted.structures is not None:
-                wide += f", {widths[index] / predicted.structures.sizes[index]:.2g}{unit}/atom"
-            numbers += f"  (90 % within ± {wide})"
+            size = None if predicted.structures is None else predicted.structures.sizes[index]
+            numbers += f"  {within(_rows(widths)[index], largest, unit, size)}"
         if novelty is not None:
             numbers += f"  novel tiles: {100 * novelty[index]:.3g} %"
         if predicted.places is None:

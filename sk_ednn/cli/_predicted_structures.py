@@ -68,6 +68,11 @@ def title_of(column, unit) -> str:
     }[column]  # fmt: skip
 
 
+def sized(energies, structures) -> PredictedStructures:
+    """Return energies that a model of images predicts for structures, with their sizes."""
+    return PredictedStructures(energies, np.array([len(structure) for structure in structures]))
+
+
 def predicted_by(potential, structures, *, path=None) -> PredictedStructures:
     """Predict structures, and write them with forces and stresses on request.
 

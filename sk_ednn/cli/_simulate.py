@@ -13,7 +13,9 @@ from ._errors import Interrupts
 from ._files import check_readable
 from ._inputs import load_model
 from ._paths import check_paths, may_replace
+from ._potential_data import placed_warnings
 from ._structure_names import are_structures
+from ._trust import Trust, on_what, trust_for
 
 # Titles of columns, by the names of what is recorded.
 _OF_DYNAMICS = {
@@ -34,7 +36,7 @@ def relax(options) -> dict[str, Any]:
         The parameters of the command, by name.
     """
     _require_positive("--fmax", options.fmax)
-    (structures, places), calculator = _begin(options)
+    (structures, places), model, calculator = _begin(options)
     several = len(structures) > 1
     require_format(options.output, several=several)
     from ..atoms import _dynamics
@@ -46,6 +48,7 @@ def relax(options) -> dict[str, Any]:
     show = None if several else _lines(options, _OF_RELAXATION)
     frames: list = []
     results: list[dict] = []
+    trusts: list[Trust] = []
     moving = None
 
     with Interrupts().watched() as interrupts:
@@ -64,9 +67,15 @@ def relax(options) -> dict[str, Any]:
                 )  # fmt: skip
                 moving = None
                 frames.append(_frame_of(structure))
-                results.append({"structure": place, "atoms": len(structure), **done._asdict()})
+                with placed_warnings([place]):
+                    trusts.append(trust_for(model, frames[-1]))
+                results.append({
+                    "structure": place, "atoms": len(structure), **done._asdict(),
+                    **trusts[-1].as_dict(),
+                })  # fmt: skip
                 if not options.as_json:
                     _show_relaxed(results[-1], cell=options.cell, named=several)
+                    typer.echo(f"final structure: {trusts[-1].line()}")
         except KeyboardInterrupt:
             if not (interrupts.seen and (frames or moving)):
                 raise
@@ -76,7 +85,11 @@ def relax(options) -> dict[str, Any]:
         interrupts.end(
             f"{len(frames)} of {len(structures)} structures{last} were written to {options.output}"
         )
-    return {"structures": results, "output": str(options.output)}
+    words = on_what(model, trusts)
+    if not options.as_json:
+        for line in words:
+            typer.echo(line)
+    return {"structures": results, "trust": words, "output": str(options.output)}
 
 
 def dynamics(options) -> dict[str, Any]:
@@ -102,7 +115,7 @@ def dynamics(options) -> dict[str, Any]:
         raise ValueError(
             f"--pressure is for --ensemble npt; {options.ensemble} keeps the cell as it is."
         )
-    read, calculator = _begin(options)
+    read, model, calculator = _begin(options)
     if len(read.structures) > 1:
         raise ValueError(
             f"Expected one structure, but {options.fields} contains {len(read.structures)}. Select "
@@ -131,13 +144,38 @@ def dynamics(options) -> dict[str, Any]:
     write_structures(options.output, frames)
     if interrupts.seen:
         interrupts.end(f"the {len(frames)} frames so far were written to {options.output}")
+    with placed_warnings(read.places):
+        trust = trust_for(model, frames[-1])
     return {
         "frames": len(frames),
         "first": records[0],
-        "last": records[-1],
-        "mean_temperature": fmean(row["temperature"] for row in records),
+        "last": {**records[-1], **trust.as_dict()},
+        **means(records),
+        "trust": [f"last frame: {trust.line()}", *on_what(model, [trust])],
         "output": str(options.output),
     }
+
+
+def means(records) -> dict[str, Any]:
+    """Return means over the second half of the frames, since the first may equilibrate.
+
+    Parameters
+    ----------
+    records : list of dict
+        Of `sk_ednn.atoms._dynamics.molecular_dynamics`.
+
+    Returns
+    -------
+    dict
+        ``means_from_step``, ``mean_temperature`` in K and, if it is known, ``mean_pressure`` in
+        GPa.
+    """
+    half = records[len(records) // 2 :]
+    found: dict[str, Any] = {"means_from_step": half[0]["step"]}
+    for name in ("temperature", "pressure"):
+        if name in half[0]:
+            found[f"mean_{name}"] = fmean(row[name] for row in half)
+    return found
 
 
 def show_dynamics(result) -> None:
@@ -150,9 +188,14 @@ def show_dynamics(result) -> None:
     first, last = result["first"], result["last"]
     typer.echo(
         f"{last['time']:.6g} ps: potential energy {first['energy']:.4f} to {last['energy']:.4f} "
-        f"eV, total energy {first['total']:.4f} to {last['total']:.4f} eV; mean temperature "
-        f"{result['mean_temperature']:.4g} K"
+        f"eV, total energy {first['total']:.4f} to {last['total']:.4f} eV"
     )
+    mean = f"mean temperature {result['mean_temperature']:.4g} K"
+    if "mean_pressure" in result:
+        mean += f", mean pressure {result['mean_pressure']:.4g} GPa with the kinetic part"
+    typer.echo(f"over the second half, from step {result['means_from_step']:,} on: {mean}")
+    for line in result["trust"]:
+        typer.echo(line)
     frames = "1 frame" if result["frames"] == 1 else f"{result['frames']} frames"
     typer.echo(f"{frames} written to {result['output']}")
 
@@ -231,7 +274,7 @@ def _frame_of(structure):
 
 
 def _begin(options):
-    """Return the structures, repeated, with their places in files, and the calculator."""
+    """Return the structures, repeated, with their places in files; the model and calculator."""
     check_readable(options.model)
     if not are_structures(options.fields):
         raise ValueError(
@@ -249,7 +292,7 @@ def _begin(options):
     if options.repeat is not None:
         repeats = _repeats(options.repeat)
         read = read._replace(structures=[_repeated(each, repeats) for each in read.structures])
-    return read, calculator_of(model)
+    return read, model, calculator_of(model)
 
 
 def _repeated(structure, repeats):

@@ -71,11 +71,28 @@ def frames(rng, n, size):
 def test_only_structures_within_the_distance_are_counted(size, expected):
     rng = np.random.default_rng(0)
     crystal, moved = frames(rng, 20, size)
-    assert near_duplicates(moved, [crystal]) == (expected, 20)
+    pairs = [(k, 0) for k in range(expected)]
+    assert near_duplicates(moved, [crystal]) == (pairs, 20)
     for atoms in moved:  # shifted as a whole, and wrapped into the cell
         atoms.positions += rng.normal(size=3) * 5
         atoms.wrap()
-    assert near_duplicates(moved, [crystal]) == (expected, 20)
+    assert near_duplicates(moved, [crystal]) == (pairs, 20)
+
+
+def test_each_structure_is_paired_with_the_nearest_wherever_it_is_among_others(monkeypatch):
+    rng = np.random.default_rng(1)
+    crystal, moved = frames(rng, 6, 0.4)
+    others = [bulk("Au", cubic=True), *moved, crystal, crystal * (2, 1, 1)]
+    asked = []
+    for k in (4, 0, 2):  # nearer to one of them than to its shaken copy
+        others.append(moved[k].copy())
+        others[-1].rattle(0.03, seed=k)
+        asked.append(moved[k].copy())
+        asked[-1].rattle(0.01, seed=k + 10)
+    expected = ([(0, 5), (1, 1), (2, 3)], 4)
+    for at_once in (1, 1 << 22):  # in as many pieces as there are, and in one
+        monkeypatch.setattr("sk_ednn.atoms._near_duplicates._AT_ONCE", at_once)
+        assert near_duplicates([*asked, bulk("Pt")], others) == expected
 
 
 def test_other_atoms_cells_and_boundaries_are_no_duplicates():
@@ -84,8 +101,8 @@ def test_other_atoms_cells_and_boundaries_are_no_duplicates():
     strained.set_cell(1.02 * crystal.cell.array)
     alloy.numbers[1] = 79
     cut.pbc = (True, True, False)
-    assert near_duplicates([strained, alloy, cut, larger * (2, 1, 1)], [crystal]) == (0, 4)
+    assert near_duplicates([strained, alloy, cut, larger * (2, 1, 1)], [crystal]) == ([], 4)
     cluster = Atoms("Cu3", [[0, 0, 0], [2.5, 0, 0], [0, 2.5, 0]])
     turned = cluster.copy()
     turned.rotate(90, "x")
-    assert near_duplicates([cluster, turned], [crystal, cluster]) == (1, 2)
+    assert near_duplicates([cluster, turned], [crystal, cluster]) == ([(0, 1)], 2)

@@ -66,6 +66,8 @@ def test_a_table_is_shown_and_progress(go):
     assert "spectrum, 1 epochs on 16 structures" in result.stdout
     assert " s of the processor; written to p.ednn" in result.stdout
     assert result.stderr.count("forces from 'forces' of 64 of 64 atoms") == 1
+    last = result.stderr.splitlines()[-1]
+    assert last == "measuring errors of 20 structures, and the novelty of the 4 held out"
     assert "20 structures: 16 to learn from, 4 held out for the rows 'test'" in result.stderr
     verdict, *following = result.stdout.partition("verdict: ")[2].splitlines()
     assert verdict.startswith("on 4 structures held back: RMSE of energies ")
@@ -178,6 +180,11 @@ def test_near_duplicates_of_structures_held_out_are_noted(go, files):
     said = go("fit pairs.extxyz --epochs 1 --cutoff 4 --force -o p.ednn").stderr
     assert f"note: {expected} of 4 structures held out are within 0.1 Å of one to learn" in said
     assert "with --group" in said
+    places = [place for _, place in read_with_places("pairs.extxyz")]
+    pairs = [f"{places[k]} and {places[(k + 10) % 20]}" for k in np.sort(held)
+             if (k + 10) % 20 not in held]  # fmt: skip
+    named = "; ".join(pairs[:3]) + ("; ..." if len(pairs) > 3 else "")
+    assert f" Such pairs: {named}\n" in said and len(pairs) == expected
     line = "fit pairs.extxyz --epochs 1 --cutoff 4 --force -o p.ednn --group parent"
     assert "within 0.1" not in go(line).stderr
     assert "within 0.1" not in go("fit train.extxyz --epochs 1 --cutoff 4 --force -o p.ednn").stderr
@@ -401,10 +408,82 @@ def test_structures_relax_and_move(go, files):
         of_frames = [frames[k].get_potential_energy() for k in (0, -1)]
         assert of_frames == pytest.approx(energies)
         temperatures = [frame.get_temperature() for frame in frames]
-        assert result["mean_temperature"] == pytest.approx(np.mean(temperatures), rel=1e-3)
+        assert result["mean_temperature"] == pytest.approx(np.mean(temperatures[1:]), rel=1e-3)
+        assert result["means_from_step"] == 3
     assert "temp" not in go(f"{line} --repeat 2,1,1 -o md.traj -q").stderr
     assert len(io.read(files / "md.traj@0")) == 8
     assert "must be one of nve" in go(f"{line} --ensemble mtk", 1).output
+
+
+@pytest.mark.parametrize("ensemble", ["nve", "nvt", "npt"])
+@pytest.mark.parametrize("ending", ["extxyz", "traj"])
+def test_the_pressure_of_dynamics_has_the_kinetic_part(go, files, ensemble, ending):
+    go("fit train.extxyz --epochs 1 --cutoff 4 --json -o p.ednn")
+    line = f"md p.ednn test.extxyz@0 --steps 5 --interval 1 --timestep 0.2 --temperature 900 " \
+        f"--ensemble {ensemble} --force -o m.{ending}"  # fmt: skip
+    result = json.loads(go(f"{line} --json").stdout)
+    pressures = []
+    for frame in io.read(files / f"m.{ending}", ":"):
+        virial = -frame.get_stress()[:3].mean()
+        kinetic = len(frame) * units.kB * frame.get_temperature() / frame.get_volume()
+        assert kinetic / units.GPa > 1e-2  # far above the tolerance
+        pressures.append((virial + kinetic) / units.GPa)
+        whole = -frame.get_stress(include_ideal_gas=True)[:3].mean() / units.GPa
+        assert pressures[-1] == pytest.approx(whole, rel=1e-9)
+    assert result["first"]["pressure"] == pytest.approx(pressures[0], abs=1e-4)
+    assert result["last"]["pressure"] == pytest.approx(pressures[-1], abs=1e-4)
+    assert result["mean_pressure"] == pytest.approx(np.mean(pressures[3:]), abs=1e-4)
+    shown = go(line)
+    column = [float(row.split()[-1]) for row in shown.stderr.splitlines()[1:]]
+    assert column == pytest.approx(pressures, rel=1e-4, abs=1e-4)
+    words = f"over the second half, from step 3 on: mean temperature ({NUMBER}) K, mean pressure "
+    found = re.search(f"{words}({NUMBER}) GPa with the kinetic part\n", shown.stdout)
+    expected = [result["mean_temperature"], result["mean_pressure"]]
+    assert [float(each) for each in found.groups()] == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 8])
+def test_means_of_dynamics_are_those_of_the_second_half(n):
+    from sk_ednn.cli._simulate import means
+
+    rows = [{"step": 10 * k, "temperature": float(k**2)} for k in range(n)]
+    half = [row for row in rows if row["step"] >= rows[-1]["step"] / 2]
+    expected = np.mean([row["temperature"] for row in half])
+    assert means(rows) == {"means_from_step": half[0]["step"], "mean_temperature": expected}
+    for row in rows:
+        row["pressure"] = 3.0 - row["temperature"]
+    assert means(rows)["mean_pressure"] == pytest.approx(3.0 - expected)
+
+
+@pytest.mark.parametrize("command", ["relax", "md"])
+def test_simulations_end_with_what_predict_says_of_their_last_structure(
+    go, files, calibrated, command
+):
+    line = f"{command} sure.ednn test.extxyz@0 --steps 2 -o end.traj --force"
+    line += " --interval 1" if command == "md" else ""
+    *_, last, basis, novelty, _ = go(line).stdout.splitlines()
+    predicted = go("predict sure.ednn end.traj@-1").stdout.splitlines()
+    assert [basis, novelty] == predicted[1:]
+    label, _, words = last.partition(": ")
+    assert label == {"relax": "final structure", "md": "last frame"}[command]
+    assert predicted[0].endswith(words) and "90 % within ±" in words
+    result = json.loads(go(f"{line} --json").stdout)
+    end = result["structures"][0] if command == "relax" else result["last"]
+    of_predict = json.loads(go("predict sure.ednn end.traj@-1 --json").stdout)
+    assert end["half_width"] == pytest.approx(of_predict["half_width"][0], rel=1e-3)
+    assert end["unlike"] == of_predict["unlike"][0]
+    assert result["trust"][-2] == of_predict["interval"]
+
+
+def test_models_of_images_say_at_the_end_what_they_know(go, files):
+    go("fit train.extxyz --images --test-fraction 0.5 --json -o images.ednn")
+    line = "relax images.ednn test.extxyz@:2 --steps 1 -o end.traj --force"
+    *rest, basis, _ = go(line).stdout.splitlines()
+    *predicted, of_predict = go("predict images.ednn end.traj").stdout.splitlines()
+    assert basis == of_predict and basis.startswith("intervals of 90 %: from the errors of 10 ")
+    finals = [text.partition(": ")[2] for text in rest if text.startswith("final structure: ")]
+    assert len(finals) == len(predicted) == 2
+    assert all(of.endswith(text) for of, text in zip(predicted, finals, strict=True))
 
 
 NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
@@ -418,7 +497,7 @@ def test_a_relaxation_shows_its_steps_and_what_it_gained(go, files):
     assert title.split() == ["step", "energy", "(eV)", "fmax", "(eV/Å)"]
     steps = [[float(cell) for cell in row.split()] for row in rows]
     assert [row[0] for row in steps] == [0, 1, 2, 3, 4, 5]
-    end, written = shown.stdout.splitlines()
+    end, *_, written = shown.stdout.splitlines()
     assert written == "written to r.extxyz"
     words = f"not relaxed yet after 5 steps: ({NUMBER}) to ({NUMBER}) eV, a change of ({NUMBER}) eV"
     words += f" or ({NUMBER}) meV/atom; largest force ({NUMBER}) eV/Å"
@@ -435,9 +514,11 @@ def test_a_relaxation_shows_its_steps_and_what_it_gained(go, files):
 def test_structures_of_a_file_are_relaxed_one_after_the_other(go, files):
     go("fit train.extxyz --epochs 3 --cutoff 4 --json -o p.ednn")
     line = "relax p.ednn test.extxyz{} --steps 2 --fmax 1e-6 --cell --force"
-    *lines, written = go(f"{line.format('')} -o all.extxyz").stdout.splitlines()
+    *lines, basis, novelty, written = go(f"{line.format('')} -o all.extxyz").stdout.splitlines()
+    assert basis.startswith("no intervals") and " of 16 atoms are unlike" in novelty
     places = [place for _, place in read_with_places("test.extxyz")]
-    named, cells = lines[::2], lines[1::2]
+    named, cells, finals = lines[::3], lines[1::3], lines[2::3]
+    assert all(text.startswith("final structure: ") for text in finals) and len(finals) == 4
     assert [text.partition(": not relaxed yet after 2 steps: ")[0] for text in named] == places
     assert all(text.startswith("cell: ") for text in cells) and written == "written to all.extxyz"
     results = json.loads(go(f"{line.format('')} -o all.extxyz --json").stdout)["structures"]
@@ -527,10 +608,10 @@ def test_a_relaxed_cell_and_its_stress_are_told(go, files):
     relaxed = io.read(files / "cell.extxyz")
     assert result["cell"] == pytest.approx(relaxed.cell.cellpar(), abs=1e-5)
     assert result["stress"] == pytest.approx(relaxed.get_stress() / units.GPa, abs=1e-5)
-    _, second, _ = go(f"{line} --cell").stdout.splitlines()
+    _, second, *_ = go(f"{line} --cell").stdout.splitlines()
     assert f"cell: {result['cell'][0]:.6g}, {result['cell'][1]:.6g}, " in second
     assert second.endswith(" GPa") and "remaining stress (xx, yy, zz, yz, xz, xy): " in second
-    assert "cell" not in go(line).stdout.replace("cell.extxyz", "")
+    assert "cell: " not in go(line).stdout
     (fixed,) = json.loads(go(f"{line} --json").stdout)["structures"]
     assert fixed["cell"] == pytest.approx(io.read(files / "test.extxyz@0").cell.cellpar())
 
