@@ -255,6 +255,10 @@ class EDNNPotential(ScoredByTotals, BaseEstimator):
             )
         rng = check_random_state(0)
         features = features_of(fitted.potential)
+        if self.verbose and features is not None:  # it may take as long as forces of all of them
+            print(
+                "sampling the atoms of the fit, to measure the novelty of others", file=sys.stderr
+            )
         novelty = None if features is None else AtomNovelty.of(features, data.structures, rng)
         distances = nearest_distances(data.structures)
         digests = digests_of(data.structures)

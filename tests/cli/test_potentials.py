@@ -66,8 +66,11 @@ def test_a_table_is_shown_and_progress(go):
     assert "spectrum, 1 epochs on 16 structures" in result.stdout
     assert " s of the processor; written to p.ednn" in result.stdout
     assert result.stderr.count("forces from 'forces' of 64 of 64 atoms") == 1
-    last = result.stderr.splitlines()[-1]
-    assert last == "measuring errors of 20 structures, and the novelty of the 4 held out"
+    *_, epoch, sampling, measuring = result.stderr.splitlines()
+    assert epoch.startswith("epoch 1 of 1, ") and sampling.startswith("sampling the atoms of the")
+    assert measuring == "measuring errors of 20 structures, and the novelty of the 4 held out"
+    quiet = go("fit train.extxyz --epochs 1 --cutoff 4 -o p.ednn --quiet").stderr
+    assert "sampling" not in quiet and "measuring" not in quiet
     assert "20 structures: 16 to learn from, 4 held out for the rows 'test'" in result.stderr
     verdict, *following = result.stdout.partition("verdict: ")[2].splitlines()
     assert verdict.startswith("on 4 structures held back: RMSE of energies ")
