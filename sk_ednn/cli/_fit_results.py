@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from ..metrics import EXACT, SIZEABLE
 from . import _config, _runs
 from ._files import write_arrays
 from ._report import about_fit, write_report
@@ -82,6 +81,8 @@ def next_step(result, hint, options) -> str | None:
     options : object
         Those of the fit.
     """
+    from ..metrics import EXACT, SIZEABLE
+
     share = result["verdict"]["over_spread"]
     if share is None or share < EXACT or "test" not in result:
         return None
