@@ -390,8 +390,8 @@ def _digest(path) -> str:
 
 def _without_paths(result) -> dict[str, Any]:
     names = (
-        "output", "report", "seconds", "processor_seconds", "minutes", "replaced", "sha256", "maps",
-        *_TIMES,
+        "output", "report", "seconds", "processor_seconds", "minutes", "minutes_needed",
+        "replaced", "sha256", "maps", *_TIMES,
     )  # fmt: skip
     return {key: value for key, value in result.items() if key not in names}
 
