@@ -26,7 +26,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from ase.data import covalent_radii
 
 from sk_ednn.descriptors import ChebyshevDescriptor, DeepPotFrame, SymmetryFunctions
 from sk_ednn.networks._atomic import AtomicNetwork, DeepPotSE, SpectrumNetwork
@@ -34,6 +33,7 @@ from sk_ednn.solvers import LossWeights
 from sk_ednn.solvers._potential import PotentialLabels, PotentialTrainer
 from sk_ednn.solvers._potential._errors import GPA
 from sk_ednn.structures import Structures, neighbor_pairs
+from sk_ednn.structures._repulsion import covalent_radii
 
 AREA = 12.5 * 13.0  # Å² of a small sheet
 DESCRIPTORS = {
@@ -96,7 +96,7 @@ def split(name, structures, d, fraction, number):
 def closeness(structures):
     """Return the shortest distance of each structure's atoms, in sums of covalent radii."""
     pairs = neighbor_pairs(structures, 3.0)
-    radii = covalent_radii[structures.numbers]
+    radii = covalent_radii(structures.numbers)
     distances = np.linalg.norm(pairs.vectors, axis=1)
     distances /= radii[pairs.centers] + radii[pairs.neighbors]
     shortest = np.full(len(structures), np.inf)

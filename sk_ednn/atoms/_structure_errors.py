@@ -9,7 +9,7 @@ import numpy as np
 
 from .._utils.writing import replacing
 from ..structures._files import naming
-from ._held_out import mean_novelty, std_factors
+from ._held_out import scaled, std_factors
 from ._potential_data import LabelledStructures, labelled
 from ._potential_errors import Errors, averages, differences
 from ._potentials import Prediction, check_species
@@ -155,15 +155,11 @@ def trust_in(potential, part) -> dict[str, np.ndarray]:
     sizes, found = part.data.structures.sizes, {}
     held_out = getattr(potential, "held_out_", None)
     if held_out is not None and held_out.suffices():
-        half = held_out.half_width(
-            sizes, std=None if part.std is None else part.std.energies,
-            novelty=mean_novelty(part.novelty),
-        )[:, 0]  # fmt: skip
+        half = potential._half_width(sizes, part.std, part.novelty)
         found["energy plus or minus 90 % (meV/atom)"] = 1e3 * half / sizes
     if part.std is not None:
-        factor = std_factors(potential).get("energy")
-        scaled = part.std.energies * (1.0 if factor is None else factor)
-        found["energy std over the networks (meV/atom)"] = 1e3 * scaled / sizes
+        std = scaled(part.std, std_factors(potential))
+        found["energy std over the networks (meV/atom)"] = 1e3 * std.energies / sizes
     if part.novelty is not None:
         found["largest novelty"] = np.array([each.max(initial=0.0) for each in part.novelty])
     return found
