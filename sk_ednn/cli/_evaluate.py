@@ -11,7 +11,7 @@ import typer
 from . import _densities, _runs
 from ._confidence import LEVEL, coverage
 from ._files import check_array_file, check_readable
-from ._inputs import load_model, read_fields, read_targets
+from ._inputs import load_model, read_fields_for, read_targets
 from ._inspect import printable
 from ._paths import check_paths
 from ._picture_names import are_pictures
@@ -59,7 +59,10 @@ def _errors(options) -> dict[str, Any]:
             return {"structures": len(read.structures), **_of_structures(model, read, options)}
     if not densities:
         require_model_of_fields(model, options)
-    X = _densities.read_for(model, options)[0] if densities else read_fields(options.fields)
+    if densities:
+        X = _densities.read_for(model, options)[0]
+    else:
+        X = read_fields_for(model, options.fields)
     y = read_targets(options.targets or options.fields, _unit_of(options))
     if len(X) != len(y):
         raise ValueError(

@@ -18,7 +18,7 @@ from ._wanted import Wanted
 
 
 def read_array(
-    name: str, default_keys: tuple[str, ...], n_axes=range(65), not_called=(), unit=None
+    name: str, default_keys: tuple[str, ...], n_axes=range(65), not_called=(), unit=None, named=None
 ) -> np.ndarray:
     """Read an array from .npy, .npz, .h5/.hdf5, .zarr, or columns from .csv, .tsv or .txt.
 
@@ -35,6 +35,8 @@ def read_array(
         Names of arrays that are not suitable.
     unit : str or None
         Unit of the array, if it is known. HDF5 and zarr may name another.
+    named : list of str, default=None
+        Receives the unit that the file names.
 
     Raises
     ------
@@ -47,7 +49,8 @@ def read_array(
     """
     path, key = check_array_file(name)
     read = _READERS[path.suffix.lower()]
-    return read(path, Wanted(key, default_keys, n_axes, tuple(not_called), unit))
+    named = [] if named is None else named
+    return read(path, Wanted(key, default_keys, n_axes, tuple(not_called), unit, named))
 
 
 def check_array_file(name: str) -> tuple[Path, str | None]:

@@ -254,10 +254,15 @@ def _fitted(estimator, name, train, gradient, options) -> str | None:
 
 
 def _follow_up(estimator, options) -> None:
-    """Log epochs that the training did not report, and remove the recorder from the model."""
+    """Keep the unit of the fields, log epochs that were not reported, and forget the recorder."""
+    from .._utils.steps import first_step, front_and_last
+    from ..fields._units import keep_unit
+
+    unit = getattr(options, "field_unit", None)  # of files of fields only
+    if unit is not None:
+        keep_unit(first_step(estimator), unit)
     if options.recorder is None:
         return
-    from .._utils.steps import front_and_last
 
     _, regressor = front_and_last(estimator)
     _runs.forget(options, regressor.solver, regressor.solver_)

@@ -35,7 +35,9 @@ def read_systems(options) -> tuple:
 
 def _read(options) -> tuple[np.ndarray, np.ndarray]:
     fields, targets = options.fields, options.targets or options.fields
-    X, y = read_fields(fields), read_targets(targets, options.unit)
+    named: list[str] = []
+    X, y = read_fields(fields, named=named), read_targets(targets, options.unit)
+    options.field_unit = named[0] if named else None
     if fields == targets and np.array_equal(X, y):
         raise ValueError(
             f"{fields} contains a single array, which was read as fields and as totals. Pass the "

@@ -36,7 +36,7 @@ def _sizes(option: str, text: str):
     return values[0] if len(values) == 1 else tuple(values)
 
 
-def read_fields(name: str, field_ndim: int | str | None = None) -> np.ndarray:
+def read_fields(name: str, field_ndim: int | str | None = None, named=None) -> np.ndarray:
     """Read fields of shape (n_samples, *field_shape).
 
     Parameters
@@ -45,9 +45,11 @@ def read_fields(name: str, field_ndim: int | str | None = None) -> np.ndarray:
     field_ndim : int, "all" or None, default=None
         Number of axes of one field, if known. An array with this number of axes is one field, and
         an axis of samples is added. "all" for the number of axes of the array.
+    named : list of str, default=None
+        Receives the unit that the file names.
     """
     least = min(2, field_ndim) if isinstance(field_ndim, int) else 2
-    X = read_array(name, FIELD_KEYS, range(least, 65), TARGET_KEYS)
+    X = read_array(name, FIELD_KEYS, range(least, 65), TARGET_KEYS, named=named)
     if X.ndim == field_ndim:
         note(f"{name} is read as one field of shape {X.shape}, as the model expects.")
     if X.ndim == field_ndim or (field_ndim == "all" and X.ndim):
@@ -58,6 +60,25 @@ def read_fields(name: str, field_ndim: int | str | None = None) -> np.ndarray:
             f"{X.shape}."
         )
     return _numbers(name, X)
+
+
+def read_fields_for(model, name: str, field_ndim: int | None = None) -> np.ndarray:
+    """Read fields for a fitted model, and warn if their file names another unit than that of fit.
+
+    Parameters
+    ----------
+    model : fitted model
+    name : str
+    field_ndim : int, default=None
+        As for `read_fields`.
+    """
+    from .._utils.steps import first_step
+    from ..fields._units import warn_of_unit
+
+    named: list[str] = []
+    X = read_fields(name, field_ndim, named)
+    warn_of_unit(first_step(model), named[0] if named else None, name)
+    return X
 
 
 def read_targets(name: str, unit: str | None = None) -> np.ndarray:

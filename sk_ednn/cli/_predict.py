@@ -17,7 +17,7 @@ from .._utils.writing import replacing
 from . import _config, _densities, _runs
 from ._confidence import within
 from ._files import check_array_file, check_readable, write_arrays
-from ._inputs import load_model, read_fields, say
+from ._inputs import load_model, read_fields_for, say
 from ._inspect import printable
 from ._paths import check_paths
 from ._picture_names import are_pictures
@@ -276,7 +276,7 @@ def _read(options, estimator):
 
         return read_for(estimator, options.fields)
     require_model_of_fields(estimator, options)
-    return read_fields(options.fields, _field_ndim(estimator)), None
+    return read_fields_for(estimator, options.fields, _field_ndim(estimator)), None
 
 
 def require_model_of_fields(estimator, options) -> None:

@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from .._utils.memory import require_memory
 from ..exceptions import EDNNError
 
 _MAX_NAMES = 20  # in a message
-_UNITS = ("units", "unit")  # attributes
 _MAX_CHARACTERS = 500  # of an error of a library
 _IN_PIECES = "In Python, sk_ednn.fields.ArraySource reads such files in pieces."
 
@@ -38,6 +37,8 @@ class Wanted:
         Names of arrays that are not suitable.
     unit : str or None, default=None
         Unit of the array; a file that names another is rejected.
+    named : list of str, default=[]
+        Receives the unit that the file names.
     """
 
     key: str | None
@@ -45,13 +46,17 @@ class Wanted:
     n_axes: range = range(65)  # numpy allows 64
     not_called: tuple[str, ...] = ()
     unit: str | None = None
+    named: list[str] = field(default_factory=list)
 
     def require_unit(self, where: str, array: Any) -> None:
         """Raise if the attributes of an array name another unit."""
-        named = next((array.attrs[key] for key in _UNITS if key in array.attrs), None)
-        if isinstance(named, bytes):
-            named = named.decode("utf-8", "replace")
-        if self.unit is not None and isinstance(named, str) and named.strip() != self.unit.strip():
+        from ..fields._units import unit_of  # after checks of names, since the import takes time
+
+        named = unit_of(array)
+        if named is None:
+            return
+        self.named.append(named)
+        if self.unit is not None and named.strip() != self.unit.strip():
             raise Unreadable(
                 f"{where} is in {named.strip()!r} by its attributes, but the unit of the totals is "
                 f"{self.unit!r}. Convert the numbers, or correct the unit (--unit of fit)."

@@ -59,7 +59,7 @@ class AbstractFieldEncoder(TransformerMixin, BaseEstimator, ABC):
         labels, fields = axis_labels(X), check_fields(X, caller=self)
         self._learn(fields)
         self._grid_ndim = fields.ndim
-        keep_labels(self, labels)
+        keep_labels(self, labels, X)
         return self
 
     def transform(self, X):

@@ -74,7 +74,7 @@ class AbstractWholeFieldEncoder(TransformerMixin, BaseEstimator, ABC):
         self._check(fields)
         self.n_channels_ = self._n_channels(fields)
         self._ndim = fields.ndim
-        keep_labels(self, labels)
+        keep_labels(self, labels, X)
         return self
 
     def transform(self, X):

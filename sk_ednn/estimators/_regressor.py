@@ -103,6 +103,9 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
     axis_labels_ : list
         Only after a fit to arrays of xarray: name, direction of the coordinates and names of the
         entries of each axis. `predict` rejects arrays with the same axes in another order.
+    field_unit_ : str
+        Only after a fit to arrays that name a unit, as attributes ``units`` do. `predict` warns of
+        arrays that name another.
     held_out_ : HeldOutErrors
         Only after `sk_ednn.uncertainty.calibrate`: errors of systems held out of the fit.
 
@@ -221,7 +224,7 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
             labels = axis_labels(X)
             vars(self).update(fit_cached(self, X, y, fit_params))
             self.__dict__.pop("held_out_", None)
-            keep_labels(self, labels)
+            keep_labels(self, labels, X)
             # n_jobs and verbose are those of this call, not of the cached fit.
             self.evaluation_ = self._filled(self.evaluation or AutoEvaluation(), None)
             return self
@@ -240,7 +243,7 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
             tile_models = fit_reweighted(solver, problem, evaluation)
         # Nothing above changes the estimator, so a failed fit leaves it as it was.
         self._store(solver, evaluation, problem, tile_models, admitted, X)
-        keep_labels(self, labels)
+        keep_labels(self, labels, X)
         return self
 
     def _parts(self, random_state):

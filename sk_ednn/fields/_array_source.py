@@ -16,6 +16,7 @@ from .._utils.optional import is_from
 from ._dask_stores import with_checked_stores
 from ._hdf5 import check_hdf5, require_hdf5_chunks
 from ._packing import Packing
+from ._units import unit_of
 from ._xarray import without_labels
 from ._zarr import check_zarr, files_within, local_folder, require_zarr_chunks
 
@@ -77,6 +78,7 @@ class ArraySource:
             check_zarr(array, follow_links)
         holes = missing_chunks == "error"
         self.packing = Packing.of(array, holes=holes) if self._attributes_count else None
+        self.unit = unit_of(array)
         array = without_labels(array)
         if hasattr(array, "__dask_graph__"):
             # Dask reads the chunks, past this source.

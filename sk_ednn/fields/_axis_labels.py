@@ -15,6 +15,7 @@ from typing import Any
 from .._utils.optional import is_from
 from .._utils.stacklevel import outside_package
 from ..exceptions import DataWarning, TilingError
+from ._units import keep_unit, unit_of_fields, warn_of_unit
 
 # Channels have names, sites have coordinates. More names than this are of no channels.
 _MAX_NAMES = 1000
@@ -78,8 +79,18 @@ def axis_labels(X) -> list | None:
     return _plain(axes)
 
 
-def keep_labels(estimator, labels) -> None:
-    """Set or remove the attribute ``axis_labels_`` of an estimator that was fitted."""
+def keep_labels(estimator, labels, X) -> None:
+    """Set or remove the attributes ``axis_labels_`` and ``field_unit_`` of a fitted estimator.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+    labels : list or None
+        Result of `axis_labels` for `X`, from before the fit.
+    X : object
+        As users pass fields.
+    """
+    keep_unit(estimator, unit_of_fields(X))
     if labels is None:
         vars(estimator).pop("axis_labels_", None)
     else:
@@ -87,7 +98,7 @@ def keep_labels(estimator, labels) -> None:
 
 
 def require_labels_like(estimator, X) -> None:
-    """Raise if the axes of fields are those of the fit in another order or direction.
+    """Raise if the axes of fields are those of the fit in another order; compare their units.
 
     Parameters
     ----------
@@ -100,6 +111,7 @@ def require_labels_like(estimator, X) -> None:
     ------
     TilingError
     """
+    warn_of_unit(estimator, unit_of_fields(X))
     fitted = getattr(estimator, "axis_labels_", None)
     if fitted is None or (hasattr(estimator, "feature_names_in_") and _has_names(X)):
         return  # which the estimator compares, names that are new included

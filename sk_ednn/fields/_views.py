@@ -33,6 +33,11 @@ class SourceView:
         """Shape of what is read at a time, or None."""
         return getattr(self.source, "chunks", None)
 
+    @property
+    def unit(self) -> str | None:
+        """Unit of the numbers, if it is known."""
+        return getattr(self.source, "unit", None)
+
 
 class OneField(SourceView):
     """A source of one field as a batch of one.
