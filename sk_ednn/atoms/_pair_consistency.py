@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from ..descriptors._radial import polynomial_cutoff
 from ..structures import neighbor_pairs
 from ..structures._stress import VOIGT
 from ._known_structures import digests_of
+from ._mixed_labels import PairForces
 
 _CUTOFF = 6.0  # Å
 _FUNCTIONS = 8  # of the distance, for each pair of species
@@ -49,7 +51,26 @@ class Compared:
     volume: float = 0.0
 
 
-def compared_with_pairs(data) -> tuple[Compared, Compared, dict[str, Scales]]:
+class Comparison(NamedTuple):
+    """Labels, and those of a pair potential.
+
+    Attributes
+    ----------
+    energies, stresses : Compared
+        Energies in eV per atom.
+    scales : dict of str to Scales
+        Of the "forces" and "stresses" of single structures.
+    forces : PairForces or None
+        None if there are too few data.
+    """
+
+    energies: Compared
+    stresses: Compared
+    scales: dict[str, Scales]
+    forces: PairForces | None
+
+
+def compared_with_pairs(data) -> Comparison:
     """Compare energies and stresses with those of a pair potential fitted to the forces only.
 
     Deviations from a parabola in the volume are compared for each composition, since forces show
@@ -61,13 +82,10 @@ def compared_with_pairs(data) -> tuple[Compared, Compared, dict[str, Scales]]:
 
     Returns
     -------
-    energies, stresses : Compared
-        Energies in eV per atom.
-    scales : dict of str to Scales
-        Of the "forces" and "stresses" of single structures.
+    Comparison
     """
     empty = Compared(np.zeros(0), np.zeros(0))
-    nothing: tuple = (empty, empty, {})
+    nothing = Comparison(empty, empty, {}, None)
     chosen = _chosen(data)
     has_energy = ~np.isnan(data.energies[chosen])
     has_stress = ~np.isnan(data.stress[chosen]).any(axis=1)
@@ -85,10 +103,12 @@ def compared_with_pairs(data) -> tuple[Compared, Compared, dict[str, Scales]]:
     gram.flat[:: len(gram) + 1] += _RIDGE * len(columns)
     solution = np.linalg.solve(gram, -(columns.T @ forces))
     predicted = -(columns @ solution)
-    scales = {"forces": Scales.of(predicted, forces, 3 * structures.offsets, chosen)}
+    bounds = 3 * structures.offsets
+    scales = {"forces": Scales.of(predicted, forces, bounds, chosen)}
+    pairs = PairForces(-columns, forces, bounds, chosen)
     rest = forces - predicted
     if rest @ rest > (1 - _EXPLAINED) * (forces @ forces):
-        return empty, empty, scales
+        return Comparison(empty, empty, scales, pairs)
     weights = solution / scale[seen]
     sizes, volumes = structures.sizes, structures.volumes
     has_stress &= volumes > 0
@@ -111,7 +131,7 @@ def compared_with_pairs(data) -> tuple[Compared, Compared, dict[str, Scales]]:
         )
         bounds = len(_SHEARS.T) * np.arange(has_stress.sum() + 1)
         scales["stresses"] = Scales.of(of_pairs, of_labels, bounds, chosen[has_stress])
-    return parts[0], parts[1], scales
+    return Comparison(parts[0], parts[1], scales, pairs)
 
 
 @dataclass(frozen=True)

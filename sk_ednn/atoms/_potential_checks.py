@@ -8,6 +8,11 @@ from ..fields._marks import doubt_of_marks
 from ..structures import neighbor_pairs
 from ..structures._elements import symbol
 from ._doubtful_labels import lengths, zeros
+from ._mixed_labels import (
+    energies_of_other_units,
+    forces_of_other_atoms,
+    forces_of_other_signs,
+)
 from ._pair_consistency import compared_with_pairs
 
 # The total energy of an atom is about -20.8 Z^(7/3) eV (Thomas and Fermi), a lower bound.
@@ -89,6 +94,8 @@ def _composition(data):
     shares = counts / sizes[:, None]
     atomic, _, rank, _ = np.linalg.lstsq(shares, energies / sizes, rcond=1e-6)
     spread = float(np.sqrt(np.mean((energies / sizes - shares @ atomic) ** 2)))
+    places = [data.places[k] for k in np.flatnonzero(has_energy)]
+    yield from energies_of_other_units(energies / sizes, shares, places)
     if spread > _SPREAD:
         yield (
             f"Energies deviate from linearity in composition by {spread:.3g} eV/atom, more than "
@@ -234,9 +241,16 @@ def _pairs(data, forces, stress):
     forces, stress : bool
         Whether the energies, the stresses are compared.
     """
-    energies, stresses, scales = compared_with_pairs(data)
-    for name, scale in scales.items():
-        yield from _mixed(scale, name, data.places)
+    energies, stresses, scales, of_pairs = compared_with_pairs(data)
+    mixed = {name: [*_mixed(scale, name, data.places)] for name, scale in scales.items()}
+    if of_pairs is not None:  # the first of them is the most specific
+        mixed["forces"] = (
+            [*forces_of_other_signs(of_pairs, data.places)]
+            or mixed["forces"]
+            or [*forces_of_other_atoms(of_pairs, data.places)]
+        )
+    for notes in mixed.values():
+        yield from notes
     if forces:
         yield from _pairs_compared(energies, "energies", _OF_FORCES)
     if stress:
