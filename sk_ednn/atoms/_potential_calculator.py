@@ -48,7 +48,10 @@ class PotentialCalculator(Calculator):
         "energy" and "free_energy" (equal) in eV; "forces" in eV/Å; "stress" in eV/Å³; "energies"
         of atoms in eV, whose sum is the energy; "novelty" of atoms. Of several networks also
         "energy_std" in eV and "forces_std" in eV/Å, their deviations times
-        `EDNNPotential.std_factors`, if those are known.
+        `EDNNPotential.std_factors`, if those are known. Of a potential with errors of structures
+        held out (see `EDNNPotential.calibrate`) also "energy_half_width" in eV, half the width of
+        the interval that contains nine of ten energies; computed on request, as it may need the
+        novelty.
 
     Examples
     --------
@@ -80,6 +83,9 @@ class PotentialCalculator(Calculator):
         self._has_std = isinstance(self._fitted, PotentialCommittee)
         if self._has_std:
             self.implemented_properties += ["energy_std", "forces_std"]
+        held_out = getattr(potential, "held_out_", None)
+        if held_out is not None and held_out.suffices():
+            self.implemented_properties.append("energy_half_width")
         super().__init__(**options)
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
@@ -90,15 +96,17 @@ class PotentialCalculator(Calculator):
         structures = Structures.of([self.atoms])
         check_species(self._estimator.species_, structures, ["The structure"])
         has_volume = structures.volumes[0] > 0 and structures.pbc.any()
+        needs_novelty = {"novelty", "energy_half_width"}
         needs_gradient = not {"forces", "stress", "forces_std"}.isdisjoint(properties)
         wanted = {
             "forces": needs_gradient,
             "stress": needs_gradient and has_volume and "stress" in self.implemented_properties,
             "per_atom": "energies" in self.implemented_properties,
         }
+        unscaled = None
         if self._has_std:
-            predicted, std = self._fitted.predict_with_std(structures, **wanted)
-            std = scaled(std, self._estimator.std_factors)
+            predicted, unscaled = self._fitted.predict_with_std(structures, **wanted)
+            std = scaled(unscaled, self._estimator.std_factors)
             self.results["energy_std"] = float(std.energies[0])
             if std.forces is not None:
                 self.results["forces_std"] = std.forces
@@ -119,7 +127,13 @@ class PotentialCalculator(Calculator):
         if self._is_other(structures):
             self._n_calculated = 0
         if "novelty" in self.implemented_properties:
-            self._check_novelty(structures, "novelty" in properties)
+            self._check_novelty(structures, not needs_novelty.isdisjoint(properties))
+        if "energy_half_width" in properties:
+            novelty = self.results.get("novelty")
+            half_width = self._estimator._half_width(
+                structures.sizes, unscaled, None if novelty is None else [novelty]
+            )
+            self.results["energy_half_width"] = float(half_width[0])
         if self._n_calculated == 0 and self.novel_above is not None:
             distances = getattr(self._estimator, "distances_", {})
             warn_of_expansion(distances, structures, ["The structure"])

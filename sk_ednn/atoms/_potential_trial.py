@@ -36,6 +36,10 @@ def try_potential(estimator) -> None:
             held_out.check(1, has_std=isinstance(potential, PotentialCommittee))
             if held_out.novelty is not None and estimator.novelty_ is None:
                 raise ValueError(f"its {name} has a novelty, but it has no sample to compare with")
+    for name in ("digests_", "held_out_digests_"):  # older files have none
+        digests = getattr(estimator, name, np.zeros(0, np.int64))
+        if type(digests) is not np.ndarray or digests.dtype != np.int64 or digests.ndim != 1:
+            raise TypeError(f"its {name} are not a list of integers")
     networks = all(type(member).__name__ == "AtomicPotential" for member in members)
     if not (networks or isinstance(potential, (TiledPotential, DrawnPotential))):
         raise TypeError(f"expected a potential, got {with_article(type(potential).__name__)}")

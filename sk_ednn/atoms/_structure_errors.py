@@ -70,6 +70,31 @@ class Measured(NamedTuple):
             rows.append((group.item(), int(chosen.sum()), self.of(chosen)))
         return sorted(rows, key=lambda row: -row[2].get("energy_mae", 0.0))
 
+    def by_novelty(self, above=1.0) -> dict[str, dict]:
+        """Return errors of structures with atoms unlike those of the fit, and of all others.
+
+        Parameters
+        ----------
+        above : float, default=1.0
+            Novelty above which the surroundings of an atom are unlike those of the fit.
+
+        Returns
+        -------
+        dict of str to dict
+            ``"unlike"`` and ``"alike"``: number of ``"structures"`` and their ``"errors"``. Empty
+            if novelty is not known, or all structures are of one kind.
+        """
+        if self.novelty is None:
+            return {}
+        unlike = np.array([each.max(initial=0.0) > above for each in self.novelty], dtype=bool)
+        kinds = {"unlike": unlike, "alike": ~unlike}
+        if not all(chosen.any() for chosen in kinds.values()):
+            return {}
+        return {
+            kind: {"structures": int(chosen.sum()), "errors": self.of(chosen)}
+            for kind, chosen in kinds.items()
+        }
+
     def by_structure(self) -> dict[str, np.ndarray]:
         """Return errors of each structure, NaN where a label is not known.
 

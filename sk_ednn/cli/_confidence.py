@@ -132,7 +132,7 @@ def within(widths, totals, unit, size=None) -> str:
     return f"(90 % within ± {', '.join(wide)})"
 
 
-def coverage(held_out, errors, half, kind) -> dict:
+def coverage(held_out, errors, half, kind, *, own=0) -> dict:
     """Return how many errors are inside of intervals, as an entry of ``evaluate --json``.
 
     Parameters
@@ -142,13 +142,32 @@ def coverage(held_out, errors, half, kind) -> dict:
         NaN where they are unknown, or not to be counted.
     half : ndarray of shape (n_systems, n_outputs)
     kind : str
+    own : int, default=0
+        Systems left out of the count since their errors are those that the intervals rest on.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_ednn.cli._confidence import coverage
+    >>> from sk_ednn.uncertainty import HeldOutErrors
+    >>> held_out = HeldOutErrors.of([0.0] * 30, [0.1] * 30, 64)
+    >>> errors = np.array([[0.05], [0.3], [np.nan]])
+    >>> found = coverage(held_out, errors, np.full((3, 1), 0.1), "structure", own=1)["interval"]
+    >>> found["inside"], found["known"], found["own"]
+    (1, 2, 1)
     """
     known = ~np.isnan(errors)
-    if not known.any():
+    if not (known.any() or own):
         return {}
     n, inside = int(known.sum()), int((np.abs(errors) <= half)[known].sum())
-    words = f"{basis(held_out, kind)}; here they contain {inside:,} of {n:,} true totals"
-    return {"interval": {"level": LEVEL, "inside": inside, "known": n, "words": words}}
+    words = basis(held_out, kind)
+    if known.any():
+        words += f"; here they contain {inside:,} of {n:,} true totals"
+    if own:
+        whose = "that of 1 of these" if own == 1 else f"those of {own:,} of these"
+        words += f"; errors held out are {whose} {kind}s, so they are not counted"
+    counted = {"level": LEVEL, "inside": inside, "known": n, **({"own": own} if own else {})}
+    return {"interval": {**counted, "words": words}}
 
 
 def about_structures(held_out, std_factor) -> dict:

@@ -16,7 +16,7 @@ from ._inspect import printable
 from ._paths import check_paths
 from ._picture_names import are_pictures
 from ._predict import require_model_of_fields
-from ._predicted_structures import counted, novelty_line
+from ._predicted_structures import UNLIKE, counted, novelty_line
 from ._structure_names import are_structures
 from ._wanted import note
 
@@ -74,14 +74,17 @@ def _errors(options) -> dict[str, Any]:
 def show(result) -> None:
     """Print the errors."""
     if "spreads" in result:  # of a potential
-        from ._potential_tables import show_errors, show_groups
+        from ._potential_tables import NOVEL, parts_by_novelty, show_errors, show_groups
 
         part = f"{result['structures']} structures"
         parts = {part: result["errors"]}
         learned = result.get("learned_from")
         if learned is not None and "errors" in learned:
             parts[f"{result['structures'] - learned['structures']} others"] = learned["errors"]
+        parts |= parts_by_novelty(result.get("by_novelty", {}))
         show_errors(parts, {part: result["spreads"]})
+        if "by_novelty" in result:
+            typer.echo(NOVEL)
         if learned is not None:
             rest = "the others" if "errors" in learned else "structures that it does not know"
             typer.echo(
@@ -181,7 +184,8 @@ def _of_structures(model, read, options):
     model.warn_if_far(read.structures)
     errors = averages(part.errors)
     result: dict[str, Any] = {"errors": errors, "spreads": spreads(part.data)}
-    known = np.isin(digests_of(part.data.structures), getattr(model, "digests_", ()))
+    digests = digests_of(part.data.structures)
+    known = np.isin(digests, getattr(model, "digests_", ()))
     if known.any():  # files of older versions have no digests
         others = {} if known.all() else {"errors": part.of(~known)}
         result["learned_from"] = {"structures": int(known.sum()), **others}
@@ -189,12 +193,16 @@ def _of_structures(model, read, options):
         result["groups"] = groups_as_dict(part, groups, options.group)
     if part.novelty is not None:
         result["novelty"] = counted(part.novelty)
+        by_novelty = part.by_novelty(UNLIKE)
+        result |= {"by_novelty": by_novelty} if by_novelty else {}
     held_out = getattr(model, "held_out_", None)
     if held_out is not None and held_out.suffices(LEVEL):
         half = model._half_width(part.data.structures.sizes, part.std, part.novelty, LEVEL)
         off = part.data.energies - part.predicted.energies
-        off[known] = np.nan  # intervals are for others
-        result |= coverage(held_out, off[:, None], half[:, None], "structure")
+        # Intervals are for others than those of the fit, and than those whose errors they rest on.
+        own = np.isin(digests, getattr(model, "held_out_digests_", ())) & ~np.isnan(off)
+        off[known | own] = np.nan
+        result |= coverage(held_out, off[:, None], half[:, None], "structure", own=int(own.sum()))
     if "energy_mae" in errors:
         off = np.abs(part.errors.energies)
         worst = int(np.nanargmax(off))

@@ -125,6 +125,8 @@ def run(ctx, options, read, say) -> dict[str, Any]:
     )  # fmt: skip
     result |= {} if step is None else {"next": step}
     if "test" in known:
+        by_novelty = known["test"].by_novelty()
+        result |= {"by_novelty": by_novelty} if by_novelty else {}
         result["interval"] = about_structures(
             potential.held_out_, potential.std_factors.get("energy")
         )

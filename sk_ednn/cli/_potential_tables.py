@@ -6,6 +6,8 @@ import typer
 
 from ._report import show_files
 
+# What titles of `parts_by_novelty` mean.
+NOVEL = "novel: structures with atoms whose surroundings are unlike those of the fit"
 # Groups whose errors are printed.
 _GROUPS = 12
 
@@ -13,7 +15,12 @@ _GROUPS = 12
 def show(result) -> None:
     """Print the result of a fit."""
     parts = [which for which in ("train", "test") if which in result]
-    show_errors({which: result[which] for which in parts}, result["spreads"])
+    errors = {which: result[which] for which in parts}
+    of_test = parts_by_novelty(result.get("by_novelty", {}))
+    errors |= {f"test, {title}": values for title, values in of_test.items()}
+    show_errors(errors, result["spreads"])
+    if of_test:
+        typer.echo(NOVEL)
     if "groups" in result:
         show_groups(result["groups"])
     typer.echo(f"verdict: {result['verdict']['words']}")
@@ -28,6 +35,18 @@ def show(result) -> None:
     )
     if "written" in result:
         typer.echo(f"errors of each structure written to {result['written']}")
+
+
+def parts_by_novelty(found) -> dict[str, dict]:
+    """Return errors by part of the data, as `show_errors` takes them.
+
+    Parameters
+    ----------
+    found : dict
+        Result of `Measured.by_novelty`.
+    """
+    titles = {"unlike": "novel", "alike": "not novel"}
+    return {f"{part['structures']} {titles[kind]}": part["errors"] for kind, part in found.items()}
 
 
 def show_groups(groups) -> None:

@@ -143,6 +143,23 @@ def test_deviations_are_scaled_to_the_errors(calibrated, structures):
                                rtol=1e-3, atol=1e-6)  # fmt: skip
 
 
+def test_calculators_know_the_intervals(calibrated, structures):
+    new = [each.copy() for each in structures[-3:]]
+    new[1].positions[0] += [0.5, 0.0, 0.0]  # novel
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of novelty
+        _, expected = calibrated.predict_interval(new)
+        for atoms, half_width in zip(new, expected, strict=True):
+            atoms.calc = calibrated.calculator()
+            atoms.get_forces()
+            assert "energy_half_width" not in atoms.calc.results  # it costs a novelty
+            found = atoms.calc.get_property("energy_half_width", atoms)
+            assert found == pytest.approx(half_width, rel=1e-3)
+    vars(plain := EDNNPotential()).update(vars(calibrated))
+    plain._forget_held_out()
+    assert "energy_half_width" not in plain.calculator().implemented_properties
+
+
 def test_errors_that_do_not_suit_the_potential_are_refused(calibrated, tmp_path):
     held_out = calibrated.held_out_
     n = len(held_out.errors)
@@ -162,6 +179,11 @@ def test_errors_that_do_not_suit_the_potential_are_refused(calibrated, tmp_path)
             with pytest.raises(ModelFileError, match="cannot be read"):
                 load(tmp_path / "p.ednn")
             setattr(other, name, before)
+    for digests in (1.0, np.zeros((2, 2), np.int64), np.zeros(2)):
+        other.held_out_digests_ = digests
+        save(other, tmp_path / "p.ednn")
+        with pytest.raises(ModelFileError, match="held_out_digests_"):
+            load(tmp_path / "p.ednn")
 
 
 def test_models_of_images_have_intervals_by_atoms(structures):

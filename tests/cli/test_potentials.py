@@ -148,6 +148,26 @@ def test_structures_that_were_learned_from_are_recognised(go, files):
     assert "16 of these structures were learned from: judge by structures that it" in shown
 
 
+def test_errors_are_told_apart_by_novelty(go, files):
+    go(f"fit train.extxyz {FAST} -o p.ednn")
+    strange = labelled_atoms(3, seed=6)
+    for each in strange:
+        each.positions[0] = each.positions[1] + [0.6, 0.0, 0.0]
+        with_labels(each)
+    known = io.read(files / "train.extxyz", ":5")
+    io.write(files / "strange.extxyz", [*known, *strange])
+    found = json.loads(go("evaluate p.ednn strange.extxyz --json").stdout)["by_novelty"]
+    potential = load(files / "p.ednn")
+    unlike = np.array([each.max() > 1 for each in potential.novelty([*known, *strange])])
+    assert unlike[5:].all() and not unlike[:5].all()
+    for kind, chosen in (("unlike", unlike), ("alike", ~unlike)):
+        some = [each for each, is_one in zip([*known, *strange], chosen, strict=True) if is_one]
+        assert found[kind]["structures"] == len(some)
+        assert found[kind]["errors"] == pytest.approx(potential.errors(some))
+    shown = go("evaluate p.ednn strange.extxyz").stdout
+    assert f"{unlike.sum()} novel, energy (meV/atom)" in shown and "novel: structures" in shown
+
+
 def test_settings_of_the_training_are_passed_on_and_replaced(go, files):
     def trainer(options, name):
         go(f"fit train.extxyz --epochs 1 --json {options} -o {name}")
@@ -862,8 +882,8 @@ def test_evaluate_says_how_many_energies_are_in_their_intervals(go, files, calib
     # By the quantile of the errors that they were made from, one of which is at the end of its own.
     assert np.sum((abs(off) <= 1.001 * half)[held]) == 23
     found = result["interval"]
-    assert (found["known"], found["level"]) == (24, 0.9) and found["inside"] in (22, 23)
-    assert re.search(r"here they contain 2[23] of 24 true totals", go(line).stdout)
+    assert (found["known"], found["own"], found["inside"], found["level"]) == (0, 24, 0, 0.9)
+    assert "those of 24 of these structures, so they are not counted" in go(line).stdout
     with (files / "many.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     column = [float(row["energy plus or minus 90 % (meV/atom)"]) for row in rows]
@@ -876,6 +896,24 @@ def test_evaluate_says_how_many_energies_are_in_their_intervals(go, files, calib
     assert not any("," in name for name in rows[0])
     novelty = [each.max() for each in calibrated.novelty(atoms)]
     np.testing.assert_allclose([float(row["largest novelty"]) for row in rows], novelty, rtol=1e-6)
+
+
+def test_structures_whose_errors_made_the_intervals_are_not_counted(go, files, calibrated):
+    learned = io.read(files / "many.extxyz", ":")
+    held = np.random.default_rng(0).permutation(60)[:24]
+    new = labelled_atoms(20, seed=8)
+    io.write(files / "new.extxyz", new)
+    io.write(files / "mixed.extxyz", [*new, *(learned[k] for k in held[:5])])
+    alone, mixed = (
+        json.loads(go(f"evaluate sure.ednn {name}.extxyz --json").stdout)["interval"]
+        for name in ("new", "mixed")
+    )
+    energies, half = calibrated.predict_interval(new)
+    off = energies - [each.get_potential_energy() for each in new]
+    inside = int(np.sum(abs(off) <= half))
+    assert (alone["known"], alone["inside"]) == (20, inside) and "own" not in alone
+    assert (mixed["known"], mixed["inside"], mixed["own"]) == (20, inside, 5)
+    assert f"here they contain {inside} of 20 true totals" in alone["words"]
 
 
 def test_compositions_are_groups(go, files):
