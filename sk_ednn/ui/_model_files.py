@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ._runs import row_of, verdict_in
+from ._run_results import verdict_in
+from ._runs import row_of
 
 
 @dataclass(frozen=True)

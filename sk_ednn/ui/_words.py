@@ -69,3 +69,8 @@ def number(value) -> str:
     if value is None or value != value:
         return "–"
     return plain(value) if isinstance(value, float) else f"{value:,}"
+
+
+def in_words(key) -> str:
+    """Return the name of a setting or result for reading."""
+    return str(key).replace("_", " ")

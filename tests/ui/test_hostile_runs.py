@@ -9,7 +9,9 @@ import pytest
 
 from sk_ednn.runs import RunFolder
 from sk_ednn.ui._data import listing
-from sk_ednn.ui._runs import curves_of, row_of, totals_of
+from sk_ednn.ui._run_curves import curves_of
+from sk_ednn.ui._run_totals import totals_of
+from sk_ednn.ui._runs import row_of
 
 X = "<img src=x onerror=alert({})>"
 SCRIPT = "</script><script>alert({})</script>"

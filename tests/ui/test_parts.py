@@ -17,17 +17,11 @@ from sk_ednn.ui._forms import ANGLES, HARMONICS, VALUES, Count, Fit, Search
 from sk_ednn.ui._matched import columns_beside_names, matched_totals
 from sk_ednn.ui._model_files import model_files
 from sk_ednn.ui._preview import Fields
+from sk_ednn.ui._run_counts import counting_of, furthest_of
+from sk_ednn.ui._run_curves import curves_of, seconds_left
+from sk_ednn.ui._run_results import errors_of, unit_of
 from sk_ednn.ui._run_table import RunRows, View
-from sk_ednn.ui._runs import (
-    counting_of,
-    curves_of,
-    errors_of,
-    furthest_of,
-    given_of,
-    row_of,
-    seconds_left,
-    unit_of,
-)
+from sk_ednn.ui._runs import given_of, row_of
 from sk_ednn.ui._search import lower_hull, progress
 from sk_ednn.ui._site import only_set, shown_command
 

@@ -7,7 +7,9 @@ from nicegui import ui
 
 from .. import _charts
 from .._frame import PATIENCE, aside, frame, link, panel, table, text
-from .._runs import curves_of, error_of, totals_of
+from .._run_curves import curves_of
+from .._run_results import error_of
+from .._run_totals import totals_of
 from .._words import duration, kind_in_words, number
 
 _MOST = 8
@@ -54,7 +56,7 @@ async def _draw(site, runs):
         }
         with panel(group):
             options = _charts.curves(
-                series, x="epoch or stage", y=_charts.axis_of(group), title=group
+                series, x="step of the training", y=_charts.axis_of(group), title=group
             )
             chart = ui.echart(options).classes("chart")
             chart.props["aria-label"] = f"{group} of the runs"

@@ -119,7 +119,9 @@ class _Learn:
                     "Minutes of training", value=self.form.minutes, min=0.1,
                     on_change=self.set("minutes"),
                 ).props("outlined dense")  # fmt: skip
-                field = ui.input("Pictures of one series", on_change=self.set("series"))
+                field = ui.input(
+                    "Pictures per series, such as a dish", on_change=self.set("series")
+                )
                 field.props("outlined dense").tooltip(
                     "How many follow each other, such as those of one dish. They are held back "
                     "together."

@@ -24,26 +24,11 @@ from .._frame import (
     text,
 )
 from .._live_charts import LiveCharts
-from .._runs import (
-    PREDICTIONS,
-    counting_of,
-    counts_in_words,
-    curves_of,
-    errors_of,
-    flat,
-    furthest_of,
-    given_of,
-    identity_of,
-    log_of,
-    predicted_of,
-    resources_of,
-    roughness_of,
-    row_of,
-    seconds_left,
-    totals_of,
-    unit_of,
-    verdict_in,
-)
+from .._run_counts import counting_of, counts_in_words, furthest_of, roughness_of
+from .._run_curves import curves_of, resources_of, seconds_left
+from .._run_results import errors_of, unit_of, verdict_in
+from .._run_totals import PREDICTIONS, predicted_of, totals_of
+from .._runs import flat, given_of, identity_of, log_of, row_of
 from .._words import duration, kind_in_words, moment, number, size
 
 _LIVE_SECONDS = 1.0
@@ -343,7 +328,7 @@ class _Run:
         self.curves.show(
             {
                 title: _charts.curves(
-                    series, x="epoch or stage", y=_charts.axis_of(title), title=title
+                    series, x="step of the training", y=_charts.axis_of(title), title=title
                 )
                 for title, series in groups.items()
             }

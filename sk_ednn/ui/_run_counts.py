@@ -1,0 +1,114 @@
+"""Results of models that count in pictures, in words for the pages."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .._utils.wording import plain, rough_interval, rounded
+
+_OF_A_TOTAL = ("mean", "error", "half_width")
+
+
+def counting_of(result) -> list[str]:
+    """Return sentences on the errors of a fit of counts, beside its verdict; none for other runs.
+
+    Examples
+    --------
+    >>> from sk_ednn.ui._run_counts import counting_of
+    >>> cells = {"mean": 19.77, "error": 3.733, "error_of_mean": 8.553, "half_width": 8.95}
+    >>> print(*counting_of({"held_back": 12, "totals": {"cells": cells}}))
+    cells: the error is 19 % of a typical number; of pictures with such a number nine of ten are
+    within ± 8.9, and of fuller ones within more
+    The intervals are estimated from 12 held-back pictures only, and are rough themselves: other
+    pictures could make them clearly wider or narrower.
+    """
+    totals, n = result.get("totals"), result.get("held_back")
+    if not isinstance(totals, dict) or not isinstance(n, int) or not n:
+        return []
+    lines = []
+    for name, one in totals.items():
+        if not isinstance(one, dict):
+            continue
+        if not all(isinstance(one.get(each), (int, float)) for each in _OF_A_TOTAL):
+            continue
+        share = ""
+        if one["mean"] > 0:
+            percent = plain(100 * one["error"] / one["mean"], 2)
+            share = f"the error is {percent} % of a typical number; "
+        lines.append(
+            f"{name}: {share}of pictures with {'such a' if share else 'a typical'} number nine of "
+            "ten are within ± "
+            f"{plain(one['half_width'], 2)}, and of fuller ones within more"
+        )
+    return lines + roughness_of(n) + _end_of(result) if lines else []
+
+
+def _end_of(result) -> list[str]:
+    """Return a sentence on why the training of a model of counts ended."""
+    passes, minutes, needed = (result.get(key) for key in ("passes", "minutes", "minutes_needed"))
+    if not (isinstance(passes, int) and isinstance(minutes, (int, float))):
+        return []
+    seen = f"every picture was seen {passes:,} times"
+    if result.get("in_time"):
+        return [f"The training ended by itself after {minutes:.1f} minutes: {seen}."]
+    words = f"The training ended after {minutes:.1f} minutes, when {seen}."
+    if isinstance(needed, (int, float)):
+        words += f" With about {plain(needed, 2)} minutes it would have ended by itself."
+    return [words]
+
+
+def furthest_of(result) -> list[tuple]:
+    """Return the pictures not seen that a model of counts is furthest off, as rows of a table.
+
+    Examples
+    --------
+    >>> from sk_ednn.ui._run_counts import furthest_of
+    >>> worst = [{"name": "025.png", "true": 315.0, "predicted": 298.447}]
+    >>> furthest_of({"totals": {"cells": {"worst": worst}}})
+    [('cells', '025.png', '315', '298.4')]
+    """
+    totals = result.get("totals")
+    rows = []
+    for column, one in totals.items() if isinstance(totals, dict) else ():
+        worst = one.get("worst") if isinstance(one, dict) else None
+        for each in worst if isinstance(worst, list) else ():
+            try:
+                true, predicted = float(each["true"]), float(each["predicted"])
+                rows.append((str(column), str(each["name"]), plain(true), plain(predicted)))
+            except (KeyError, TypeError, ValueError):  # changed by hand
+                continue
+    return rows
+
+
+def counts_in_words(one) -> list[str]:
+    """Return the count of a picture and the ends of its interval, with the digits that it leaves.
+
+    Examples
+    --------
+    >>> from sk_ednn.ui._run_counts import counts_in_words
+    >>> counts_in_words({"total": 2.1923, "low": 0.5779, "high": 3.8051})
+    ['2.2', '0.6', '3.8']
+    >>> counts_in_words({"total": [20.314, 7.0], "low": None, "high": None})
+    ['20.31, 7', '–', '–']
+    """
+    columns = [np.ravel(one.get(key)).tolist() for key in ("total", "low", "high")]
+    _, low, high = columns
+    widths = [None] * len(columns[0])
+    if len(low) == len(high) == len(widths) and None not in low + high:
+        widths = [float(b) - float(a) for a, b in zip(low, high, strict=True)]
+    return [
+        ", ".join(
+            "–" if value is None else rounded(float(value), width)
+            for value, width in zip(values, [*widths, *[None] * len(values)], strict=False)
+        )
+        for values in columns
+    ]
+
+
+def roughness_of(n_held_back) -> list[str]:
+    """Return a sentence on intervals from few pictures, if there are few."""
+    rough = rough_interval(n_held_back) if isinstance(n_held_back, int) else ""
+    if not rough:
+        return []
+    why = "other pictures could make them clearly wider or narrower"
+    return [f"{rough[0].upper()}{rough[1:]}: {why}."]
