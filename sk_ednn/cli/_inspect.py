@@ -20,7 +20,7 @@ def description_of(path: Path) -> dict[str, Any]:
 
 
 def report_of(description: dict[str, Any], everything=True) -> list[tuple[str, str]]:
-    """Return a description as rows of a name and a text.
+    """Return a description as rows of a name and a text: what is said of the model comes first.
 
     Without `everything`, defaults, fitted attributes, versions and parts of the file are left out.
     """
@@ -28,13 +28,13 @@ def report_of(description: dict[str, Any], everything=True) -> list[tuple[str, s
     for name in ("units", "spacing"):
         if description.get(name) is not None:
             rows.append((name, str(description[name])))
+    for title in ("about", "training"):
+        rows += [(f"{title}: {key}", text) for key, text in _flat(description.get(title) or {})]
     rows += [
         (f"parameters: {key}", text)
         for key, text in _flat(description.get("parameters") or {})
         if everything or _is_telling(key, text)
     ]
-    for title in ("training", "about"):
-        rows += [(f"{title}: {key}", text) for key, text in _flat(description.get(title) or {})]
     if everything:
         rows.append(("schema", str(description["schema"])))
         rows += [
