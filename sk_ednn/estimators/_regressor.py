@@ -17,6 +17,7 @@ from .._utils.stored import stored
 from ..evaluation import AbstractEvaluation, AutoEvaluation
 from ..exceptions import TileModelError, TilingError
 from ..fields._axis_labels import axis_labels, keep_labels, require_labels_like
+from ..fields._levels import joined, levels_of, warn_of_levels
 from ..solvers import AbstractSolver, AutoSolver, LossWeights, SumProblem, Term
 from ..tile_models._baseline import baseline_totals, fit_baselines
 from ..tiling import AbstractTiling
@@ -100,6 +101,9 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
         nearest neighbours in Å.
     n_features_in_ : int
         Width of `X`, if it was 2-D in `fit`. Fields of more dimensions may change their size.
+    input_levels_ : ndarray of shape (n_levels,)
+        Only after a fit to fields without channels that have 2 to 12 distinct values, such as
+        spins: these values. `predict` warns if many values of other fields are none of them.
     axis_labels_ : list
         Only after a fit to arrays of xarray: name, direction of the coordinates and names of the
         entries of each axis. `predict` rejects arrays with the same axes in another order.
@@ -307,6 +311,7 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
             if problem.start is not None and hasattr(self, "input_range_"):
                 input_range = input_range.joined(tilings[0].range_from(self.input_range_))
             self.input_range_ = input_range.array()
+        self._keep_levels(tilings[0], admitted.systems, problem.start is not None)
         self.__dict__.pop("held_out_", None)  # errors of the fit before, see `calibrate`
         self.solver_ = solver
         self.evaluation_ = evaluation
@@ -476,11 +481,23 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
         self._check_width(X, systems, reset=False)
         for tile_model, tiling in terms:
             tiling.check_model(systems, tile_model)
+        if hasattr(self, "input_levels_"):
+            warn_of_levels(self.input_levels_, systems)
         if not hasattr(self, "input_range_"):  # systems without a range, or an older model file
             return systems
         return terms[0][1].compare_range(systems, self.input_range_)
 
     # --- parts ------------------------------------------------------------------------------
+
+    def _keep_levels(self, tiling, systems, resumed) -> None:
+        """Keep the values of fields that have few, joined with those of the fit before."""
+        before = self.__dict__.pop("input_levels_", None)
+        if not tiling.is_grid or tiling.channel_axis is not None:
+            return
+        levels = levels_of(systems)
+        levels = joined(before, levels) if resumed else levels
+        if levels is not None:
+            self.input_levels_ = levels
 
     @property
     def _field_ndim(self) -> int | None:
