@@ -6,6 +6,7 @@ place of the force, or list forces in another order of the atoms than positions.
 
 from __future__ import annotations
 
+from itertools import permutations, product
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +27,11 @@ _EXPLAINED, _MORE = 0.4, 1.1
 _UNRELATED, _MATTERS = 0.1, 0.05
 # Correlations of the forces of a structure that is described as well as most others, and is not.
 _DESCRIBED, _NOT_DESCRIBED = 0.9, 0.3
+# How much more of forces a pair potential must explain once their axes are exchanged.
+_MORE_OF_AXES = 1.5
+# Net forces beyond this part of those of forces that are independent, and in eV/Å for each atom:
+# programs leave less.
+_NET, _NET_PER_ATOM = 0.05, 0.02
 _ITERATIONS = 50
 
 
@@ -165,6 +171,63 @@ def forces_of_other_signs(pairs, places):
         f"potential then explains {100 * explained[1]:.0f} % of all forces, and otherwise "
         f"{100 * explained[0]:.0f} %. Forces are negative gradients of the energy."
     )
+
+
+def forces_along_other_axes(pairs):
+    """Yield a warning if forces are those of a pair potential along other axes.
+
+    Parameters
+    ----------
+    pairs : PairForces
+    """
+    power = float(pairs.forces @ pairs.forces)
+    if not power:
+        return
+    root = np.linalg.cholesky(_gram(pairs.columns))
+    by_axis = pairs.columns.reshape(-1, 3, pairs.columns.shape[1])
+    forces = pairs.forces.reshape(-1, 3)
+    # sums[i, j] are those of functions along axis i and forces along axis j.
+    sums = np.einsum("aif,aj->ijf", by_axis, forces)
+    explained = {}
+    for axes, signs in product(permutations(range(3)), product((1, -1), repeat=3)):
+        if signs[0] < 0:
+            continue  # one sign of all forces changes nothing
+        total = sum(sign * sums[i, j] for i, (j, sign) in enumerate(zip(axes, signs, strict=True)))
+        explained[axes, signs] = float((np.linalg.solve(root, total) ** 2).sum()) / power
+    (axes, signs), most = max(explained.items(), key=lambda each: each[1])
+    given = explained[(0, 1, 2), (1, 1, 1)]
+    if most < _EXPLAINED or most < _MORE_OF_AXES * given:
+        return
+    names = ", ".join(f"{'-' * (sign < 0)}{'xyz'[j]}" for j, sign in zip(axes, signs, strict=True))
+    yield (
+        f"The forces seem to be along other axes than the positions: with components {names} in "
+        f"place of x, y, z a pair potential explains {100 * most:.0f} % of them, and otherwise "
+        f"{100 * given:.0f} %. Check the order and the signs of the components."
+    )
+
+
+def net_forces(data):
+    """Yield a warning if forces on all atoms do not add up to 0, as those between atoms do.
+
+    Parameters
+    ----------
+    data : LabelledStructures
+    """
+    bounds, sizes = data.structures.offsets[:-1], data.structures.sizes
+    # NaN, unknown, if the force on any atom is.
+    net = np.linalg.norm(np.add.reduceat(data.forces, bounds), axis=1) / sizes
+    scale = np.sqrt(np.add.reduceat((data.forces**2).sum(axis=1), bounds) / sizes)
+    wrong = np.flatnonzero(
+        (sizes > 1) & (net > _NET_PER_ATOM) & (net * np.sqrt(sizes) > _NET * scale)
+    )
+    if len(wrong) >= _FEW:
+        k = wrong[np.argmax(net[wrong])]
+        yield (
+            f"The forces of {len(wrong)} structure(s) do not add up to 0, the first "
+            f"{data.places[wrong[0]]}; the largest mean force on an atom is {net[k]:.3g} eV/Å, of "
+            f"{data.places[k]}. Forces between atoms do: are forces of some atoms missing, set to "
+            "0 or those of a field? A potential cannot learn the rest."
+        )
 
 
 def forces_of_other_atoms(pairs, places):

@@ -10,8 +10,10 @@ from ..structures._elements import symbol
 from ._doubtful_labels import lengths, zeros
 from ._mixed_labels import (
     energies_of_other_units,
+    forces_along_other_axes,
     forces_of_other_atoms,
     forces_of_other_signs,
+    net_forces,
 )
 from ._pair_consistency import compared_with_pairs
 
@@ -67,7 +69,7 @@ def data_notes(data) -> list[str]:
     # Less exact, and for structures that are not steps of a trajectory, or cells that are equal.
     pairs = _pairs(data, *(not each for each in work))
     doubts = [*_marks(data), *_composition(data), *_close(data), *_contradictions(data)]
-    doubts += [*_enormous(data), *zeros(data), *lengths(data)]
+    doubts += [*_enormous(data), *zeros(data), *lengths(data), *net_forces(data)]
     return [*doubts, *work[0], *work[1], *pairs]
 
 
@@ -247,6 +249,7 @@ def _pairs(data, forces, stress):
         mixed["forces"] = (
             [*forces_of_other_signs(of_pairs, data.places)]
             or mixed["forces"]
+            or [*forces_along_other_axes(of_pairs)]
             or [*forces_of_other_atoms(of_pairs, data.places)]
         )
     for notes in mixed.values():

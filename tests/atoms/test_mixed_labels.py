@@ -151,6 +151,43 @@ def test_forces_in_another_order_than_atoms_are_doubted(name):
     assert any("in the order of the atoms?" in note for note in notes), notes
 
 
+@pytest.mark.parametrize("name", ["alloys", "any", "liquid"])
+@pytest.mark.parametrize(
+    ("axes", "signs", "words"),
+    [
+        ([2, 1, 0], (1, 1, 1), "components z, y, x in"),
+        ([1, 2, 0], (1, 1, 1), "components z, x, y in"),
+        ([0, 1, 2], (1, 1, -1), "components x, y, -z in"),
+    ],
+)
+def test_forces_along_other_axes_than_positions_are_doubted(name, axes, signs, words):
+    def change(results, rng):
+        results["forces"] = results["forces"][:, axes] * signs
+
+    structures, _ = changed(SETS[name](), change, 1.1)
+    notes = data_notes(labelled(structures))
+    assert any(words in note for note in notes), notes
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda forces: forces + np.array([0, 0, 1.0]),
+        lambda forces: np.where(abs(forces) == abs(forces).max(), 0, forces),
+        np.abs,
+    ],
+    ids=["field", "a component at 0", "sizes"],
+)
+def test_forces_that_do_not_add_up_to_zero_are_counted_and_named(change):
+    def changes(results, rng):
+        results["forces"] = change(results["forces"])
+
+    structures, which = changed(alloys(), changes, 0.4)
+    notes = [note for note in data_notes(labelled(structures)) if "add up to 0" in note]
+    assert len(notes) == 1
+    assert re.match(f"The forces of {len(which)} .*, the first structure {which[0]};", notes[0])
+
+
 @pytest.mark.parametrize("part", [0.2, 0.4])
 def test_single_structures_whose_forces_have_another_order_are_counted_and_named(part):
     structures, which = changed(alloys(), shuffled, part)
