@@ -133,6 +133,10 @@ def _doubt(X, name="X") -> str | None:
             "x, _ in dataset]), and its targets as y."
         )
     if _is_class(X, "torch", "Tensor"):
+        if X.is_nested:
+            return f"a nested tensor. Give a list of arrays, [x.numpy() for x in {name}.unbind()]."
+        if X.is_conj():
+            return f"a tensor that is the conjugate of another. Give {name}.real or {name}.imag."
         if X.requires_grad:
             return f"a tensor that requires a gradient. Give {name}.detach()."
         if X.layout != _strided(X):

@@ -96,6 +96,14 @@ NO_ARRAYS = {
         lambda: [optional("torch").tensor(x, requires_grad=True) for x in X],
         r"X\[0\] is a tensor that requires a gradient",
     ),
+    "a conjugate": (
+        lambda: optional("torch").as_tensor(X).to(optional("torch").complex64).conj(),
+        r"a tensor that is the conjugate of another. Give X.real or X.imag",
+    ),
+    "a nested tensor": (
+        lambda: optional("torch").nested.nested_tensor(list(optional("torch").as_tensor(X))),
+        r"a nested tensor. Give a list of arrays",
+    ),
     "a sparse tensor": (lambda: optional("torch").tensor(X).to_sparse(), "a sparse tensor"),
     "a data loader": (
         lambda: optional("torch.utils.data").DataLoader(list(X)),
