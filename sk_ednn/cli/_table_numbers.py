@@ -17,6 +17,7 @@ MISSING = {
     *("na", "n/a", "#n/a", "<na>", "nan", "-nan", "+nan", "null", "none", "nil", "missing"),
     *("-", "--", "?", ".", "#div/0!", "#name?", "#null!", "#num!", "#ref!", "#value!"),
 }
+_LARGEST = 2.0**53  # of integers that are all doubles
 _INFINITE = re.compile(r"[+-]?(inf|infinity|∞)", re.IGNORECASE)
 _GROUP = "[ \u00a0\u2009\u202f'’_]"  # separators of thousands, except commas and points
 # Patterns of cells that are almost numbers, and advice.
@@ -67,6 +68,12 @@ def number_in(path, row, j) -> float:
     if is_number(cell):
         value = float(cell)
         if np.isfinite(value):
+            if abs(value) >= _LARGEST and WHOLE.fullmatch(cell) and int(cell) != value:
+                raise Unreadable(
+                    f"{path}: line {row.line}: {cell} is an integer beyond 2**53 that double "
+                    f"precision would round to {value:.0f}. Subtract a constant, or use larger "
+                    "units."
+                )
             return value
     shown = repr(cell if len(cell) <= 40 else cell[:40] + "…")
     if cell.lower() in MISSING:

@@ -25,8 +25,9 @@ from ._table_numbers import (
     number_in,
 )
 from ._table_text import Row, rows_of, text_of
-from ._wanted import Unreadable
+from ._wanted import Unreadable, note
 
+_FEW = 4  # rows whose order says nothing
 _NUMBERS_OF_COLUMNS = re.compile(r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*")
 
 
@@ -71,6 +72,7 @@ def read_columns(path: Path, key: str | None, choose: Callable) -> np.ndarray:
         _require_no_halves(path, names, rows, columns)
     for j in columns:
         _require_no_thousands(path, rows, j)
+    _note_order(path, names or [], rows, columns)
     values = np.array([[number_in(path, row, j) for j in columns] for row in rows], dtype=float)
     return values[:, 0] if len(columns) == 1 else values
 
@@ -173,6 +175,28 @@ def _require_widths(path, first, rows, separator) -> None:
                 "decimal point and without separators"
             )
         raise Unreadable(f"{path}: {why}.")
+
+
+def _note_order(path, names, rows, columns) -> None:
+    """Print a note if another column numbers the rows, and these are in another order.
+
+    Totals belong to fields by their position; a table that was sorted by its totals would be
+    learned without an error.
+    """
+    for j, name in enumerate(names):
+        if j in columns or len(rows) < _FEW or not WHOLE.fullmatch(rows[0].cells[j]):
+            continue
+        if not all(WHOLE.fullmatch(row.cells[j]) and len(row.cells[j]) < 19 for row in rows):
+            continue
+        numbers = [int(row.cells[j]) for row in rows]
+        in_order = list(range(min(numbers), min(numbers) + len(rows)))
+        if numbers != in_order and sorted(numbers) == in_order:
+            note(
+                f"{path}: the column {name!r} numbers the rows from {in_order[0]} to "
+                f"{in_order[-1]}, which are in another order. Totals are matched to fields by "
+                "their rows: sort the table by this column if the fields are in its order."
+            )
+            return
 
 
 def _require_no_blanks(path, text, rows) -> None:

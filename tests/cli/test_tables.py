@@ -239,3 +239,36 @@ def test_any_text_is_read_or_answered(text):
         assert np.isfinite(values).all()
     finally:
         path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("numbers", "noted"),
+    [
+        ([3, 0, 2, 1], True), ([4, 3, 2, 1], True), ([0, 1, 2, 3], False), ([1, 2, 3, 4], False),
+        ([7, 8, 9, 10], False), ([9, 7, 8, 10], True), ([3, 3, 2, 1], False), ([2, 9, 4, 1], False),
+        ([1, 0], False),
+    ],
+)  # fmt: skip
+def test_rows_that_are_numbered_in_another_order_are_noted(numbers, noted, tmp_path, capsys):
+    path = tmp_path / "totals.csv"
+    path.write_text("id,y\n" + "".join(f"{k},{k / 2}\n" for k in numbers))
+    assert read_array(str(path), KEYS).tolist() == [k / 2 for k in numbers]
+    said = "the column 'id' numbers the rows from" in capsys.readouterr().err
+    assert said == noted
+
+
+@pytest.mark.parametrize(
+    ("cell", "right"),
+    [
+        ("9007199254740993", False), ("-9007199254740993", False), ("9007199254740994", True),
+        ("9007199254740992", True), ("9007199254740993.0", True), ("1e300", True),
+    ],
+)  # fmt: skip
+def test_integers_that_doubles_would_round_are_refused(cell, right, tmp_path):
+    path = tmp_path / "totals.csv"
+    path.write_text(f"y\n1\n{cell}\n")
+    if right:
+        assert read_array(str(path), KEYS).tolist() == [1.0, float(cell)]
+    else:
+        with pytest.raises(ValueError, match=f"line 3: {cell} is an integer beyond"):
+            read_array(str(path), KEYS)
