@@ -280,7 +280,8 @@ def checked_terms(model):
     if not hasattr(model, "fitted_terms"):
         raise TileModelError(
             f"Local updates need a fitted EDNNRegressor, got {type(model).__name__}. For a "
-            "committee or a search, pass one of its fitted models."
+            "committee or a search, pass one of its fitted models; for a Pipeline its last step, "
+            "model[-1], and fields and values as that sees them, model[:-1].transform(fields)."
         )
     check_is_fitted(model)
     return model.fitted_terms()

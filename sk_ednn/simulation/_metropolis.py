@@ -13,9 +13,11 @@ from tqdm.auto import tqdm
 from .._utils.seeding import generator
 from ..evaluation._local import checked_terms
 from ..exceptions import TileModelError, TilingError
+from ..fields._axis_labels import require_labels_like
 from ..fields._fields import check_fields
 from ..fields._in_memory import as_array
-from ._replicas import Replicas
+from ._replicas import Replicas, check_values, states_of
+from ._site_codes import SiteCodes, parted, require_axes
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Chain:
     energies : ndarray of shape (n_records, n_temperatures, n_replicas)
         Totals of the model, float64.
     magnetisations : ndarray of shape (n_records, n_temperatures, n_replicas[, n_channels])
-        Sums of the values of all sites, float64.
+        Sums of the values of all sites, float64. With an encoder, of their channels: numbers of
+        sites with each label, or sums of cosines and sines.
     observables : dict of ndarray of shape (n_records, n_temperatures, n_replicas, ...)
         Results of the user's functions.
     acceptance : ndarray of shape (n_temperatures,)
@@ -60,8 +63,10 @@ class Metropolis(BaseEstimator):
 
     Parameters
     ----------
-    model : EDNNRegressor
-        Fitted, with one output, the energy.
+    model : EDNNRegressor, or Pipeline that ends in one
+        Fitted, with one output, the energy. In a Pipeline, the first step may be an encoder of
+        single sites, `OneHotFields` or `AngleFields`: then fields, `values` and ``Chain.fields``
+        contain labels or angles.
     temperature : float or array-like of shape (n_temperatures,), default=1.0
         Positive, in the units of the energy (k_B = 1). `numpy.inf` accepts every move.
     values : array-like of shape (n_values,) or (n_values, n_channels), default=None
@@ -238,7 +243,7 @@ class Metropolis(BaseEstimator):
         )
 
     def _system(self, fields, temperatures) -> Replicas:
-        model = self.model
+        encoder, model = parted(self.model)
         terms = checked_terms(model)
         if model.n_outputs_ != 1:
             raise TileModelError(
@@ -247,19 +252,32 @@ class Metropolis(BaseEstimator):
             )
         fields = as_array(fields, "fields")
         lead = (len(temperatures), self.n_replicas)
-        one_for_all = fields.ndim != model._field_ndim + 2
+        one_for_all = fields.ndim != model._field_ndim - (encoder is not None) + 2
         if not one_for_all and fields.shape[:2] != lead:
             raise TilingError(
                 f"fields must start with (n_temperatures, n_replicas) = {lead}, or be one field "
                 f"for all; got shape {fields.shape}."
             )
         batch = fields[None] if one_for_all else fields.reshape(-1, *fields.shape[2:])
+        values, codes = self.values, None
+        if encoder is not None:
+            require_axes(encoder, batch)
+            check_fields(batch)
+            require_labels_like(encoder, fields)
+            flat = batch.reshape(len(batch), -1)
+            codes = SiteCodes.of(encoder, check_values(values, flat))
+            # By number, since the channels of equal angles may differ in their last bits.
+            batch = codes.channels[states_of(flat, codes.values)].reshape(*batch.shape, -1)
+            values = codes.channels
         # As separate fields, which may be of another width than those of the fit.
         checked = replace(check_fields(batch), ragged=True)
         start = model.check_systems(checked).stacks[0].values
         if one_for_all:
             start = np.broadcast_to(start, (lead[0] * lead[1], *start.shape[1:]))
-        return Replicas(model, terms, start, self.values, self.moves, temperatures, self.max_states)
+        return Replicas(
+            model, terms, start, values, self.moves, temperatures, self.max_states,
+            shown=None if codes is None else codes.values,
+        )  # fmt: skip
 
 
 class _Swaps:

@@ -21,20 +21,21 @@ _MOST_VALUES = 255
 class Replicas:
     """All replicas: their states, what moves cost, and the temperature of each.
 
+    `shown` are the values of sites in `fields`, if the model sees channels instead of them.
     Replicas are columns. `column[t, r]` is the column of replica r of temperature t: swaps
     exchange these numbers, not the fields.
     """
 
-    def __init__(self, model, terms, start, values, moves, temperatures, max_states):
+    def __init__(self, model, terms, start, values, moves, temperatures, max_states, *, shown=None):
         shape = start.shape[1:]
         self.channel = common_channel_axis([tiling for _, tiling in terms], len(shape))
         moved = channels_last(start, self.channel, n_batch=1)
         channels = () if self.channel is None else moved.shape[-1:]
         grid = moved.shape[1 : moved.ndim - len(channels)]
         flat = moved.reshape(len(start), -1, *channels)
-        self.values = _check_values(values, flat)
-        self.states = np.ascontiguousarray(_states(flat, self.values).T)
-        self.grid, self.moves = grid, moves
+        self.values = check_values(values, flat)
+        self.states = np.ascontiguousarray(states_of(flat, self.values).T)
+        self.grid, self.moves, self.shown = grid, moves, shown
         self.column = np.arange(len(start)).reshape(len(temperatures), -1)
         self.beta = 1 / temperatures
 
@@ -103,12 +104,15 @@ class Replicas:
 
     def fields(self) -> np.ndarray:
         """Return fields, (n_temperatures, n_replicas, *field_shape)."""
-        flat = self.values[self.states.T[self.column.ravel()]]
+        states = self.states.T[self.column.ravel()]
+        if self.shown is not None:
+            return self.shown[states].reshape(*self.column.shape, *self.grid)
+        flat = self.values[states]
         fields = flat.reshape(*self.column.shape, *self.grid, *self.values.shape[1:])
         return from_channels_last(fields, self.channel, n_batch=2)
 
 
-def _check_values(values, flat) -> np.ndarray:
+def check_values(values, flat) -> np.ndarray:
     """Return the values of a site in the type of the fields, (n_values[, n_channels])."""
     channels = flat.shape[2:]
     if values is None:
@@ -140,7 +144,7 @@ def _check_values(values, flat) -> np.ndarray:
     return cast
 
 
-def _states(flat, values) -> np.ndarray:
+def states_of(flat, values) -> np.ndarray:
     """Return which of the values each site has, (n_fields, n_sites)."""
     states = np.full(flat.shape[:2], len(values), dtype=np.uint8)
     for state, value in enumerate(values):

@@ -1,5 +1,6 @@
 """Metropolis sampling against enumeration of all states, and what it promises besides."""
 
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -9,8 +10,11 @@ from scipy.stats import chi2, chisquare
 from sklearn.exceptions import NotFittedError
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
 
 from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling
+from sk_ednn.encoders import AngleFields, IntensiveContext, OneHotFields
+from sk_ednn.evaluation import LocalUpdates
 from sk_ednn.exceptions import TileModelError, TilingError
 from sk_ednn.simulation import Metropolis
 from sk_ednn.simulation._replicas import Replicas
@@ -468,3 +472,73 @@ def test_fields_and_models_that_are_refused(ising):
         X = np.ones((10, 1)) * np.arange(10)[:, None]
         model = EDNNRegressor(LinearRegression(), GridTiling(1, 0)).fit(X, X[:, 0])
         Metropolis(model, values=(0, 1), moves="exchange").run(np.ones(1), 1)
+
+
+ENCODED = {
+    "labels": (OneHotFields, (4, 7, 2, 9)),
+    "clock": (partial(AngleFields, period=360, harmonics=2), (0.0, 90.0, 180.0, 270.0)),
+}
+
+
+def encoded(kind):
+    """Return a Pipeline with an encoder and arbitrary energies, and the values of a site."""
+    encoder, values = ENCODED[kind]
+    rng = np.random.default_rng(5)
+    X = rng.choice(values, size=(60, 3, 4))
+    model = make_pipeline(
+        encoder(), EDNNRegressor(KernelRidge(alpha=1e-2), GridTiling(1, (1, 0), channel_axis=-1))
+    )
+    return model.fit(X, rng.normal(size=60) + np.sum(X == values[1], axis=(1, 2))), values
+
+
+@pytest.mark.parametrize("moves", ["change", "exchange"])
+@pytest.mark.parametrize("kind", ENCODED)
+@ways
+def test_sites_in_front_of_an_encoder_keep_their_values(kind, moves, max_states):
+    """The chain is that of the regressor alone, with labels and angles for channels."""
+    model, values = encoded(kind)
+    start = np.random.default_rng(6).choice(values, size=(6, 4))
+    options = {"moves": moves, "n_replicas": 2, "random_state": 0, "max_states": max_states}
+    seen = []
+    chain = Metropolis(model, [0.5, 2.0], values=values, **options).run(
+        start, 6, observables={"seen": lambda fields: seen.append(fields) or fields[:, 0, 0]}
+    )
+    channels = model[0].transform(np.array(values).reshape(-1, 1, 1)).reshape(len(values), -1)
+    plain = Metropolis(model[-1], [0.5, 2.0], values=channels, **options)
+    same = plain.run(model[0].transform(start[None])[0], 6)
+    np.testing.assert_allclose(chain.energies, same.energies, atol=1e-9)
+    assert chain.fields.shape == (2, 2, 6, 4) and np.isin(chain.fields, values).all()
+    assert all(np.isin(fields, values).all() for fields in seen)
+    flat = chain.fields.reshape(-1, 6, 4)
+    np.testing.assert_allclose(
+        model[0].transform(flat), same.fields.reshape(-1, *same.fields.shape[2:]), atol=1e-12
+    )
+    np.testing.assert_allclose(chain.energies[-1].ravel(), model.predict(flat), atol=1e-9)
+    if kind == "labels":
+        counts = [[np.sum(field == label) for label in sorted(values)] for field in flat]
+        np.testing.assert_array_equal(chain.magnetisations[-1].reshape(-1, len(values)), counts)
+    # A chain goes on from its last fields; values are those of the start if none are given.
+    again = Metropolis(model, [0.5, 2.0], **options).run(chain.fields, 2)
+    assert np.isin(again.fields, values).all()
+
+
+def test_what_an_encoder_cannot_take_is_refused():
+    model, values = encoded("labels")
+    start = np.random.default_rng(6).choice(values, size=(6, 4))
+    with pytest.raises(ValueError, match="5, not among the categories"):
+        Metropolis(model, values=[4, 5]).run(start, 1)
+    with pytest.raises(ValueError, match="not one of the values"):
+        Metropolis(model, values=values[:2]).run(start, 1)
+    with pytest.raises(TilingError, match=r"2 axes, which OneHotFields encodes.*\(6, 4, 4\)"):
+        Metropolis(model, values=values).run(model[0].transform(start[None])[0], 1)
+    clock, _ = encoded("clock")
+    with pytest.raises(ValueError, match=r"360\.0 and another of the values.*the same channels"):
+        Metropolis(clock, values=[0.0, 360.0, 90.0]).run(np.zeros((6, 6)), 1)
+    X = np.random.default_rng(0).normal(size=(20, 3, 4))
+    whole = make_pipeline(
+        IntensiveContext(channel_axis=None), EDNNRegressor(tiling=GridTiling(1, 1, channel_axis=-1))
+    ).fit(X, X.sum(axis=(1, 2)))
+    with pytest.raises(TileModelError, match=r"this one has IntensiveContext\. Pass its last step"):
+        Metropolis(whole, values=[-1, 1]).run(np.ones((6, 6)), 1)
+    with pytest.raises(TileModelError, match=r"model\[-1\], and fields and values"):
+        LocalUpdates(model, start)
