@@ -2,7 +2,7 @@
 
 from ._context import context_sensitivity
 from ._extensivity import extensivity_report, size_transfer
-from ._interaction import interaction_profile
+from ._interaction import interaction_map, interaction_profile
 from ._locality import locality_profile
 from ._null_space import null_space
 from ._plot._errors import ErrorDisplay
@@ -29,6 +29,7 @@ __all__ = [
     "TrainingDisplay",
     "context_sensitivity",
     "extensivity_report",
+    "interaction_map",
     "interaction_profile",
     "locality_profile",
     "null_space",

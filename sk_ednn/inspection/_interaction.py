@@ -33,6 +33,9 @@ def interaction_profile(
     The interaction vanishes if the total is a sum of a part without i and a part without j. It is
     a property of totals, which, unlike contributions, are unique (see `null_space`).
 
+    Pairs are along the axes. Two sites that are diagonal to each other are none of them: see
+    `interaction_map`.
+
     Parameters
     ----------
     estimator : EDNNRegressor, Pipeline that ends in one, or search over either; fitted
@@ -68,6 +71,10 @@ def interaction_profile(
     TilingError
         If the fields are too small for any pair, or no fields on a grid.
 
+    See Also
+    --------
+    interaction_map : Of pairs in all directions.
+
     Examples
     --------
     Only nearest neighbours interact, as a model with a context of two sites has learned:
@@ -85,49 +92,152 @@ def interaction_profile(
     >>> print(*(f"{strength:.2f} J" for strength in profile.strength[0]))
     4.00 J 0.00 J 0.00 J 0.00 J
     """
-    rng = check_random_state(random_state)
-    fitted = grid_term(estimator, X, term, "interaction_profile")
-    samples = fitted.systems.unstacked()
-    axes = grid_axes(fitted.tiling, samples[0].ndim)
-    window = fitted.tile_model.tile_shape[: len(axes)]
-    periodic = getattr(fitted.tiling, "boundary", "periodic") == "periodic"
-    if max_distance is None:
-        longest = max(x.shape[axis] for x in samples for axis in axes)
-        max_distance = max(1, min(max(window) + 1, longest // 2 if periodic else longest - 1))
-    distances = np.arange(1, max_distance + 1)
-    strength = np.full((len(axes), len(distances)), np.nan)
+    pairs = _Pairs(estimator, X, term, n_pairs, random_state, "interaction_profile")
+    distances = np.arange(1, (pairs.farthest if max_distance is None else max_distance) + 1)
+    strength = np.full((len(pairs.axes), len(distances)), np.nan)
     std_error = strength.copy()
-    for number, axis in enumerate(axes):
+    for number, direction in enumerate(np.eye(len(pairs.axes), dtype=int)):
         for d in distances:
-            # Beyond half of a periodic axis, two sites are closer across the boundary.
-            least = 2 * d if periodic else d + 1
-            fit = [x for x in samples if x.shape[axis] >= least]
-            if fit:
-                pairs = [_changed(fit, axes, axis, d, rng) for _ in range(n_pairs)]
-                totals = predict_list(fitted.regressor, [x for four in pairs for x in four])
-                neither, first, second, both = totals.reshape(n_pairs, 4, -1).swapaxes(0, 1)
-                interaction = np.abs(both - first - second + neither).mean(axis=-1)
-                strength[number, d - 1] = interaction.mean()
-                std_error[number, d - 1] = interaction.std() / np.sqrt(max(n_pairs - 1, 1))
-    if np.isnan(strength).all():
-        raise TilingError(
-            "interaction_profile needs fields of at least 2 sites along some axis, got shapes "
-            f"{sorted({x.shape for x in samples})}."
-        )
-    return Bunch(distances=distances, strength=strength, std_error=std_error, window=window)
+            strength[number, d - 1], std_error[number, d - 1] = pairs.interaction(d * direction)
+    pairs.require_some(strength)
+    return Bunch(distances=distances, strength=strength, std_error=std_error, window=pairs.window)
 
 
-def _changed(samples, axes, axis, distance, rng) -> list[np.ndarray]:
+@validate_params(
+    {
+        "max_distance": [Interval(Integral, 1, None, closed="left"), None],
+        "n_pairs": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def interaction_map(estimator, X, *, max_distance=None, n_pairs=50, term=None, random_state=None):
+    """Measure the interaction between two sites in the predicted total, by their displacement.
+
+    As `interaction_profile` measures it along the axes, for pairs in all directions, such as the
+    diagonal neighbours of a square lattice.
+
+    Parameters
+    ----------
+    estimator : EDNNRegressor, Pipeline that ends in one, or search over either; fitted
+    X : samples to predict
+        Each pair takes four predictions of one field, so small fields are best.
+    max_distance : int, default=None
+        Largest displacement along each axis. None for the distance between the outermost sites of
+        a window, or as far as the fields allow (half of a periodic axis).
+    n_pairs : int, default=50
+        Number of pairs for each displacement. Displacements are ``(2 max_distance + 1)**n_axes``,
+        and the opposite of each is the same pair.
+    term, random_state
+        As for `interaction_profile`.
+
+    Returns
+    -------
+    result : Bunch
+        strength : ndarray of shape (2 max_distance + 1,) * n_axes
+            Mean absolute interaction, in units of y; ``strength[max_distance + dx, ...]`` is that
+            of two sites with this displacement. NaN at its centre, and where the fields are too
+            small.
+        std_error : ndarray like `strength`
+            Standard error of that mean, due to the choice of pairs and values.
+        max_distance : int
+        window : tuple of int
+            Number of sites of a tile along each axis.
+
+    Raises
+    ------
+    TilingError
+        If the fields are too small for any pair, or no fields on a grid.
+
+    Examples
+    --------
+    Occupied sites attract the next one along an axis, and repel the diagonal one half as much:
+
+    >>> import numpy as np
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import PolynomialFeatures
+    >>> from sk_ednn import EDNNRegressor, GridTiling
+    >>> from sk_ednn.inspection import interaction_map
+    >>> X = np.random.default_rng(0).integers(0, 2, size=(300, 8, 8))
+    >>> y = sum(
+    ...     weight * (X * np.roll(X, shift, (1, 2))).sum((1, 2))
+    ...     for weight, shift in ((-1, (1, 0)), (-1, (0, 1)), (0.5, (1, 1)), (0.5, (1, -1)))
+    ... )
+    >>> pairs = make_pipeline(PolynomialFeatures(2), Ridge(1e-6))
+    >>> model = EDNNRegressor(pairs, GridTiling(focus=1, context=1)).fit(X, y)
+    >>> print(interaction_map(model, X, max_distance=1, random_state=0).strength.round(3))
+    [[0.5 1.  0.5]
+     [1.  nan 1. ]
+     [0.5 1.  0.5]]
+    """
+    pairs = _Pairs(estimator, X, term, n_pairs, random_state, "interaction_map")
+    if max_distance is None:
+        max_distance = max(1, min(pairs.farthest, max(pairs.window) - 1))
+    shape = (2 * max_distance + 1,) * len(pairs.axes)
+    strength, std_error = np.full(shape, np.nan), np.full(shape, np.nan)
+    for place in np.ndindex(shape):
+        displacement = np.array(place) - max_distance
+        opposite = tuple(max_distance - displacement)
+        if place > opposite:  # each pair once; the centre is no pair
+            found = pairs.interaction(displacement)
+            for each in (place, opposite):
+                strength[each], std_error[each] = found
+    pairs.require_some(strength)
+    return Bunch(
+        strength=strength, std_error=std_error, max_distance=max_distance, window=pairs.window
+    )
+
+
+class _Pairs:
+    """Pairs of sites in samples, and their interaction in the predicted total."""
+
+    def __init__(self, estimator, X, term, n_pairs, random_state, caller):
+        self._rng, self._n, self._caller = check_random_state(random_state), n_pairs, caller
+        self._fitted = grid_term(estimator, X, term, caller)
+        self._samples = self._fitted.systems.unstacked()
+        self.axes = grid_axes(self._fitted.tiling, self._samples[0].ndim)
+        self.window = self._fitted.tile_model.tile_shape[: len(self.axes)]
+        self._periodic = getattr(self._fitted.tiling, "boundary", "periodic") == "periodic"
+
+    @property
+    def farthest(self) -> int:
+        """Two more than the distance of the outermost sites of a window, if the fields allow it."""
+        longest = max(x.shape[axis] for x in self._samples for axis in self.axes)
+        return max(1, min(max(self.window) + 1, longest // 2 if self._periodic else longest - 1))
+
+    def interaction(self, displacement) -> tuple[float, float]:
+        """Return the mean absolute interaction and its standard error, NaN without any pair."""
+        # Beyond half of a periodic axis, two sites are closer across the boundary.
+        far = np.abs(displacement)
+        least = np.maximum(2 * far, 1) if self._periodic else far + 1
+        fit = [x for x in self._samples if all(np.array(x.shape)[self.axes] >= least)]
+        if not fit:
+            return np.nan, np.nan
+        fours = [_changed(fit, self.axes, displacement, self._rng) for _ in range(self._n)]
+        totals = predict_list(self._fitted.regressor, [x for four in fours for x in four])
+        neither, first, second, both = totals.reshape(self._n, 4, -1).swapaxes(0, 1)
+        sizes = np.abs(both - first - second + neither).mean(axis=-1)
+        return sizes.mean(), sizes.std() / np.sqrt(max(self._n - 1, 1))
+
+    def require_some(self, strength) -> None:
+        """Raise TilingError if the fields are too small for any pair."""
+        if np.isnan(strength).all():
+            raise TilingError(
+                f"{self._caller} needs fields of at least 2 sites along some axis, got shapes "
+                f"{sorted({x.shape for x in self._samples})}."
+            )
+
+
+def _changed(samples, axes, displacement, rng) -> list[np.ndarray]:
     """Return a field with neither, the first, the second and both of two sites changed."""
     field = samples[rng.randint(len(samples))]
     first = [slice(None)] * field.ndim
-    for grid_axis in axes:
-        first[grid_axis] = rng.randint(field.shape[grid_axis])
     second = list(first)
-    if first[axis] + distance >= field.shape[axis]:
-        # The second site must be within the axis.
-        first[axis] = rng.randint(field.shape[axis] - distance)
-    second[axis] = first[axis] + distance
+    for axis, step in zip(axes, displacement, strict=True):
+        # Both sites must be within the axis.
+        first[axis] = rng.randint(field.shape[axis] - abs(step)) + max(0, -step)
+        second[axis] = first[axis] + step
     fields = [field.copy() for _ in range(4)]
     for site, changed in ((tuple(first), fields[1]), (tuple(second), fields[2])):
         value = _other_value(samples, axes, field[site], rng)

@@ -19,6 +19,7 @@ from sk_ednn.exceptions import TileModelError, TilingError
 from sk_ednn.inspection import (
     context_sensitivity,
     extensivity_report,
+    interaction_map,
     interaction_profile,
     locality_profile,
     null_space,
@@ -237,6 +238,52 @@ def test_a_sum_over_sites_does_not_interact():
     assert profile.strength.shape == (2, 3) and profile.window == (4, 4)
     assert np.isnan(profile.strength[1, 2])  # half of four sites is two
     assert np.nanmax(profile.strength) < 1e-10
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "zero"])
+@pytest.mark.parametrize(
+    ("shape", "couplings"),
+    [
+        ((12,), {(1,): -1.0, (2,): 0.3}),
+        ((7, 8), {(1, 0): -1.0, (0, 1): 0.5, (1, -1): 2.0}),
+        ((4, 4, 5), {(1, 0, 0): 1.0, (1, 1, 0): -0.4, (1, -1, 1): 0.7}),
+    ],
+    ids=["1-D", "2-D", "3-D"],
+)
+def test_interaction_map_recovers_couplings_in_all_directions(shape, couplings, boundary):
+    """Of occupied and empty sites, the change of both is that of one product."""
+    X = np.random.default_rng(0).integers(0, 2, size=(900, *shape)).astype(float)
+    y, axes = np.zeros(len(X)), tuple(range(1, X.ndim))
+    reach = max(max(map(abs, step)) for step in couplings)
+    for step, coupling in couplings.items():
+        if boundary == "periodic":
+            y += coupling * (X * np.roll(X, [-n for n in step], axes)).sum(axes)
+            continue
+        first = tuple(slice(max(0, -n), min(L, L - n)) for n, L in zip(step, shape, strict=True))
+        other = tuple(slice(max(0, n), min(L, L + n)) for n, L in zip(step, shape, strict=True))
+        y += coupling * (X[:, *first] * X[:, *other]).sum(axes)
+    model = EDNNRegressor(PAIRS, GridTiling(1, reach, boundary=boundary)).fit(X, y)
+    found = interaction_map(model, X, n_pairs=8, max_distance=reach, random_state=0)
+    exact = np.zeros((2 * reach + 1,) * len(shape))
+    for step, coupling in couplings.items():
+        exact[tuple(reach + np.array(step))] = exact[tuple(reach - np.array(step))] = abs(coupling)
+    exact[(reach,) * len(shape)] = np.nan
+    np.testing.assert_allclose(found.strength, exact, atol=0.02)
+    assert found.max_distance == reach and found.std_error.shape == exact.shape
+
+
+def test_interaction_map_leaves_out_what_does_not_fit():
+    X = make_field("float64", 30, (6, 4, 2))
+    model = EDNNRegressor(Ridge(), GridTiling(2, 1, channel_axis=-1)).fit(X, X.sum(axis=(1, 2, 3)))
+    found = interaction_map(model, X, n_pairs=5, max_distance=3, random_state=0)
+    missing = np.isnan(found.strength)
+    expected = np.zeros((7, 7), dtype=bool)
+    expected[:, [0, 6]] = expected[3, 3] = True  # half of four sites is two
+    np.testing.assert_array_equal(missing, expected)
+    assert np.nanmax(found.strength) < 1e-10
+    one = EDNNRegressor(Ridge(), GridTiling(1, 0)).fit(X[:, :1, :1, 0], X[:, 0, 0, 0])
+    with pytest.raises(TilingError, match="interaction_map needs fields of at least 2 sites"):
+        interaction_map(one, X[:, :1, :1, 0])
 
 
 # --- context -----------------------------------------------------------------------------------
