@@ -217,6 +217,10 @@ def _show_basis(predicted) -> None:
     """Print on what intervals rest, and how many atoms are unlike those of the fit."""
     if "half_width" in predicted.confidence:
         typer.echo(predicted.basis)
+    if "novelty" in predicted.confidence:
+        typer.echo(
+            "novel tiles: unlike those of the fit; about 1 % in fields like those of the fit"
+        )
     if predicted.structures is not None and predicted.structures.novelty is not None:
         typer.echo(novelty_line(counted(predicted.structures.novelty)))
 
@@ -374,6 +378,7 @@ def _confidence(options, estimator, X, y, structures) -> tuple[dict[str, np.ndar
     if half is not None:
         columns["half_width"] = half
     if options.novelty is not None:
+        say(options, f"comparing tiles with those of {options.novelty}")
         columns["novelty"] = confidence.novelty_of(estimator, options.novelty, X)
     if are_pictures(options.fields) and half is None:
         return columns, ""  # `sk-ednn count predict` has intervals
