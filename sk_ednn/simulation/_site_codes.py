@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class SiteCodes(NamedTuple):
         return cls(values, channels)
 
 
-def parted(model) -> tuple[AbstractFieldEncoder | None, object]:
+def parted(model) -> tuple[AbstractFieldEncoder | None, Any]:
     """Return the encoder of single sites in front of a model, or None, and the model.
 
     Parameters
