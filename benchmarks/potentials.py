@@ -49,7 +49,7 @@ COMMON = {
     "hidden": "64,64", "channels": 24, "partners": 8, "l_max": 4, "n_radial": 8,
     "energy_weight": "0.1,20", "force_weight": "1,1", "stress_weight": "0.01,1", "force_delta": 1.0,
     "optimizer": "muon", "weight_decay": 0.0, "ema": 0.999, "early_stopping": False, "watch": 0.0,
-    "repulsion": 0, "weighting": 0.0, "committee": 1, "fraction": 0.05, "limit": 0,
+    "repulsion": 0, "screening": 0, "weighting": 0.0, "committee": 1, "fraction": 0.05, "limit": 0,
     "force_share": 1.0, "closest": 0.0, "set_size": 0,
 }  # fmt: skip
 # What differs for each set.
@@ -130,7 +130,7 @@ def network(args, cutoff):
     if kind == "spectrum":
         return lambda species: SpectrumNetwork(
             species, cutoff, channels=args.channels, partners=args.partners, l_max=args.l_max,
-            n_radial=args.n_radial, **shared,
+            n_radial=args.n_radial, screening=bool(args.screening), **shared,
         )  # fmt: skip
     if kind == "deep-pot":
         return lambda species: DeepPotSE(species, cutoff, **shared)

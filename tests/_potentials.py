@@ -30,6 +30,10 @@ NETWORKS = {
         species, CUTOFF, n_radial=4, l_max=3, channels=6, partners=3, hidden=(12, 8),
         context=context,
     ),
+    "screened": lambda species, context=0: SpectrumNetwork(
+        species, CUTOFF, n_radial=4, l_max=3, channels=6, partners=3, hidden=(12, 8),
+        context=context, screening=True,
+    ),
     "symmetry": lambda species, context=0: AtomicNetwork(
         species, SymmetryFunctions(CUTOFF), hidden=(12, 8), context=context
     ),

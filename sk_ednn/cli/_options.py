@@ -310,6 +310,14 @@ class Potentials:
             "than bonded ones.",
         ),
     ] = False
+    screening: Annotated[
+        bool,
+        typer.Option(
+            "--screening",
+            help="Potentials, --model spectrum: learn how atoms between two others screen them, "
+            "for bulk phases of several coordinations and liquids.",
+        ),
+    ] = False
     weight_decay: Annotated[
         float | None,
         typer.Option(

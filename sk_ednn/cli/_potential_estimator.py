@@ -60,6 +60,8 @@ def potential_of(options):
         settings["cutoff"] = options.cutoff
     name = "spectrum" if options.model == "auto" else options.model
     settings |= {"context": options.averages, "repulsion": options.repulsion}
+    if options.screening:
+        settings["network_params"] = {"screening": True}
     return EDNNPotential(name, **settings)
 
 

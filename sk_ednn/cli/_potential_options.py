@@ -14,10 +14,10 @@ POTENTIALS = ("spectrum", "symmetry-functions", "chebyshev", "deep-pot")
 _OF_IMAGES = ("spacing", "width", "plane", "adjust", "forces", "focus", "context", "boundary",
               "remainder", "baseline")  # fmt: skip
 # Options of potentials.
-_OF_ATOMS = ("cutoff", "averages", "repulsion", "weight_decay", "max_seconds", "members", "labels",
-             "start", "clock", "group", "errors")  # fmt: skip
+_OF_ATOMS = ("cutoff", "averages", "repulsion", "screening", "weight_decay", "max_seconds",
+             "members", "labels", "start", "clock", "group", "errors")  # fmt: skip
 # Those that a fitted potential decides.
-_OF_NETWORK = ("model", "cutoff", "averages", "repulsion")
+_OF_NETWORK = ("model", "cutoff", "averages", "repulsion", "screening")
 _NEEDED = ("torch", "skorch", "vesin", "sphericart")
 
 
@@ -59,6 +59,11 @@ def check(ctx, options) -> None:
         raise ValueError(
             f"--{fixed[0]} is decided by the potential of --start {options.start}. Leave it out, "
             "or fit a new potential."
+        )
+    if options.screening and options.model not in ("auto", "spectrum"):
+        raise ValueError(
+            "--screening is for the network of --model spectrum, the default; the model is "
+            f"{options.model}."
         )
     if options.model in POTENTIALS:
         require_no_jobs(options)

@@ -53,6 +53,7 @@ FIT = {
     "cutoff": None,
     "averages": None,
     "repulsion": False,
+    "screening": False,
     "weight-decay": None,
     "max-seconds": None,
     "members": None,

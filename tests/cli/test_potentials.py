@@ -738,6 +738,10 @@ def test_frames_outlive_ctrl_c(go, files, monkeypatch):
         ("evaluate p.ednn train.extxyz --errors train.extxyz", "--errors must end in .csv"),
         ("fit small.npz --repulsion", "--repulsion is for structures of atoms"),
         ("fit train.extxyz --images --repulsion", "--repulsion is for potentials"),
+        ("fit small.npz --screening", "--screening is for structures of atoms"),
+        ("fit train.extxyz --images --screening", "--screening is for potentials"),
+        ("fit train.extxyz --model deep-pot --screening", "--screening is for the network of"),
+        ("fit train.extxyz --start p.ednn --screening", "--screening is decided by the potential"),
         ("evaluate model.ednn train.extxyz", "was fitted to arrays of fields"),
         ("evaluate p.ednn small.npz", "p.ednn is a model of structures, but small.npz is not"),
         ("relax p.ednn train.extxyz@0 --fmax nan", "--fmax must be a positive number; got nan"),
@@ -796,6 +800,9 @@ def test_members_are_averaged_recorded_and_continued(go, files, tmp_path):
     go(f"fit train.extxyz {FAST} --repulsion -o repelled.ednn")
     repelled = load(files / "repelled.ednn")
     assert repelled.potential_.repulsion is True and not potential.repulsion
+    go(f"fit train.extxyz {FAST} --screening -o screened.ednn")
+    screened = load(files / "screened.ednn").potential_.network
+    assert screened.params["screening"] is True
     refused = go("fit train.extxyz --start two.ednn --members 3 -o no.ednn", expected=1)
     assert "--members must be that of --start two.ednn, which is 2" in refused.stderr
     assert (

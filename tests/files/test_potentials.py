@@ -28,6 +28,9 @@ SPECTRUM = AtomTiling(PowerSpectrum(cutoff=CUTOFF, n_radial=3, max_l=2))
 TRAINER = PotentialTrainer(max_epochs=1, max_seconds=None, random_state=0)
 POTENTIALS = {
     "spectrum": EDNNPotential(cutoff=CUTOFF, network_params=SMALL, trainer=TRAINER, context=2),
+    "screened": EDNNPotential(
+        cutoff=CUTOFF, network_params=SMALL | {"screening": True}, trainer=TRAINER
+    ),
     "double": EDNNPotential(
         cutoff=CUTOFF, network_params=SMALL,
         trainer=PotentialTrainer(max_epochs=1, max_seconds=None, random_state=0, dtype="float64"),

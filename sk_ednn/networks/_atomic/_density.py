@@ -94,9 +94,8 @@ class Density:
         -------
         Tensor
         """
-        harmonics = self._harmonics.compute(batch.vectors.reshape(-1, 3))
-        (functions,) = self._radial(batch, differentiate=False)
-        return torch.bmm(harmonics.unflatten(0, batch.mask.shape).transpose(1, 2), functions)
+        functions, harmonics = self.functions(batch)
+        return torch.bmm(harmonics.transpose(1, 2), functions)
 
     def prepare(self, batch: AtomicBatch) -> DensityValues:
         """Return the coefficients of a batch, with what their adjoint needs.
@@ -109,16 +108,35 @@ class Density:
         -------
         DensityValues
         """
+        parts = self.functions_and_derivatives(batch)
+        functions, _, harmonics, *_ = parts
+        return DensityValues(torch.bmm(harmonics.transpose(1, 2), functions), *parts)
+
+    def functions(self, batch: AtomicBatch) -> tuple[Tensor, Tensor]:
+        """Return radial functions and spherical harmonics of each pair.
+
+        Parameters
+        ----------
+        batch : AtomicBatch
+
+        Returns
+        -------
+        functions : Tensor of shape (n_centers, n_neighbors, n_channels)
+            Zero where rows are padded.
+        harmonics : Tensor of shape (n_centers, n_neighbors, (l_max + 1)**2)
+        """
+        harmonics = self._harmonics.compute(batch.vectors.reshape(-1, 3))
+        (functions,) = self._radial(batch, differentiate=False)
+        return functions, harmonics.unflatten(0, batch.mask.shape)
+
+    def functions_and_derivatives(self, batch: AtomicBatch) -> tuple[Tensor, ...]:
+        """Return what `DensityValues` contain besides values, in their order."""
         harmonics, harmonic_gradients = self._harmonics.compute_with_gradients(
             batch.vectors.reshape(-1, 3)
         )
-        harmonics = harmonics.unflatten(0, batch.mask.shape)
-        functions, derivatives = self._radial(batch, differentiate=True)
-        return DensityValues(
-            torch.bmm(harmonics.transpose(1, 2), functions),
-            functions,
-            derivatives,
-            harmonics,
+        return (
+            *self._radial(batch, differentiate=True),
+            harmonics.unflatten(0, batch.mask.shape),
             harmonic_gradients.unflatten(0, batch.mask.shape),
             batch.vectors / batch.vectors.norm(dim=-1, keepdim=True),
         )

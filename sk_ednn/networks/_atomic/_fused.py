@@ -7,8 +7,9 @@ With values C of the representation, energies e_i(C) and G = ∂(Σ e_i)/∂C, a
 
     dL/dθ = ∂/∂θ [Σ_i ē_i e_i + D_T Σ_i e_i],      ē = ∂L/∂e,  T = ∂L/∂G,
 
-where D_T is the derivative along T. The tangents of D_T go forward through the network; on the way
-back, the gradients that belong to tangents are those that G was made of, and are kept from there.
+where D_T is the derivative along T; the same holds for C in place of θ. The tangents of D_T go
+forward through the network; on the way back, the gradients that belong to tangents are those that G
+was made of, and are kept from there.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def fused_energies_and_gradients(
     ----------
     network : AbstractAtomicNetwork
     values : Tensor of shape (n_centers, ...)
-        Values of the representation; constant.
+        Values of the representation.
     batch : AtomicBatch
     features : FlatFeatures or SpectrumFeatures
         Features of the batch, from ``network.feature_map(batch)``.
@@ -62,7 +63,8 @@ def fused_energies_and_gradients(
     -------
     contributions : Tensor of shape (n_centers,)
     gradients : Tensor of the shape of `values`
-        Both are differentiable once with respect to the weights, where gradients are enabled.
+        Both are differentiable once with respect to the weights and the values, where gradients are
+        enabled.
     """
     if not torch.is_grad_enabled():
         run = _Run(network, batch, features, partial)
@@ -92,7 +94,8 @@ class _EnergiesAndGradients(torch.autograd.Function):
     def backward(ctx, by_energies, tangents):
         run = ctx.run
         gradients = run.parameter_gradients(by_energies, tangents)
-        return None, None, None, None, *[gradients.get(id(each)) for each in ctx.parameters]
+        by_values = run.features.value_gradients() if ctx.needs_input_grad[3] else None
+        return None, None, None, by_values, *[gradients.get(id(each)) for each in ctx.parameters]
 
 
 class _Linear:

@@ -25,7 +25,12 @@ class FlatFeatures:
         return [tangents.flatten(1)]
 
     def parameter_gradients(self, into, pull, second):
-        pass
+        self.by_features = pull, second
+
+    def value_gradients(self):
+        """Return gradients with respect to values, after `parameter_gradients`."""
+        pull, second = self.by_features
+        return self.pull(pull(second))
 
 
 class SpectrumFeatures:
@@ -87,9 +92,13 @@ class SpectrumFeatures:
         self._add_gathered(out, torch.bmm(self.mixed, self.gradients))
         out[:, 0] += gradients[0]
         self.by_mixed = out
+        return self._unmixed(out)
+
+    def _unmixed(self, gradients):
+        """Return gradients with respect to values: the adjoint of `_mixed`."""
         back = torch.empty_like(self.densities)
         for (_, atoms), weight in zip(self.slices, self.expanded, strict=True):
-            rows = torch.bmm(out[atoms].transpose(0, 1), weight.transpose(1, 2))
+            rows = torch.bmm(gradients[atoms].transpose(0, 1), weight.transpose(1, 2))
             back[atoms] = rows.transpose(0, 1)
         return back
 
@@ -109,6 +118,7 @@ class SpectrumFeatures:
         blocks = torch.bmm(self.mixed, by_products).baddbmm_(self.moved, self.gradients)
         self._add_gathered(out, blocks)
         out[:, 0] += by_zero
+        self.second_mixed = out
         for (_, atoms), weight in zip(self.slices, self.weights, strict=True):
             rows = torch.bmm(self.densities[atoms].permute(1, 2, 0), out[atoms].transpose(0, 1))
             rows.baddbmm_(
@@ -116,3 +126,7 @@ class SpectrumFeatures:
             )
             by_weight = torch.zeros_like(weight)
             into[id(weight)] = by_weight.index_add_(0, self.degree, rows)
+
+    def value_gradients(self):
+        """Return gradients with respect to values, after `parameter_gradients`."""
+        return self._unmixed(self.second_mixed)

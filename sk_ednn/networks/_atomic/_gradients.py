@@ -55,7 +55,8 @@ def energies_and_gradients(
     gradients : Tensor of shape (n_centers, n_neighbors, 3)
         In eV/Å.
     """
-    with torch.no_grad():
+    # Values may depend on weights, such as those of a screening.
+    with torch.set_grad_enabled(create_graph):
         prepared = network.representation.prepare(batch)
     features = network.feature_map(batch)
     if features is not None:
@@ -64,7 +65,9 @@ def energies_and_gradients(
                 network, prepared.values, batch, features
             )
             return contributions, prepared.pull(gradients)
-    values = prepared.values.detach().requires_grad_()
+    values = prepared.values
+    if not values.requires_grad:
+        values = values.detach().requires_grad_()
     with torch.enable_grad():
         contributions = network.contributions(values, batch)
         (gradients,) = torch.autograd.grad(contributions.sum(), values, create_graph=create_graph)

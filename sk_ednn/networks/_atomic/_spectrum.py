@@ -14,6 +14,8 @@ from ._fused_features import SpectrumFeatures
 from ._network import AbstractAtomicNetwork
 from ._per_species import PerSpecies
 from ._power import power_spectrum
+from ._screened_density import ScreenedDensity
+from ._screening import Screening
 
 
 class _Mix(nn.Module):
@@ -76,6 +78,11 @@ class SpectrumNetwork(AbstractAtomicNetwork):
     context : int, default=0
         Size of the intensive context, averages over the structure that each atom sees. 0 for none.
     activation : {"silu", "tanh", "softplus", "gelu"}, default="silu"
+    screening : bool, default=False
+        Multiply each neighbour by a learned factor ``s_ij = exp(-Σ_k φ(C_ijk))`` of the atoms k
+        between it and the centre, which is 1 without any. C is the shape of the ellipse through k
+        around the pair, as in the modified embedded atom method, and φ a falling function for each
+        three species, 0 from C = 3. Close to the cutoff an atom k screens less.
 
     Examples
     --------
@@ -97,13 +104,17 @@ class SpectrumNetwork(AbstractAtomicNetwork):
         hidden=(64, 64),
         context=0,
         activation="silu",
+        screening=False,
     ):
         if not 1 <= partners <= channels:
             raise TileModelError(f"partners must be from 1 to channels={channels}, got {partners}.")
-        super().__init__(species, Density(species, cutoff, n_radial, l_max))
+        density = Density(species, cutoff, n_radial, l_max)
+        super().__init__(species, density)
+        if screening:
+            self.screening = Screening(self.index)
+            self.representation = ScreenedDensity(density, self.screening)
         self.l_max, self.partners = l_max, partners
-        n_in = self.representation.n_channels
-        self.mix = PerSpecies(self.index, lambda: _Mix(l_max, n_in, channels))
+        self.mix = PerSpecies(self.index, lambda: _Mix(l_max, density.n_channels, channels))
         # Standardisation takes the place of the factors 1/√(2l + 1).
         n_features = (l_max + 1) * channels * partners + channels
         self._build(n_features, hidden, context, activation)

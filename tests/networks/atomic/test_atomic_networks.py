@@ -226,7 +226,7 @@ def test_losses_of_forces_and_stress_are_differentiated_exactly(name, context, n
 
 
 @pytest.mark.parametrize("activation", ["silu", "tanh", "softplus", "gelu"])
-@pytest.mark.parametrize("name", ["spectrum", "symmetry"])
+@pytest.mark.parametrize("name", ["spectrum", "screened", "symmetry"])
 @with_context
 def test_the_derivative_that_is_written_out_is_that_of_autograd(name, context, activation):
     params = potential(name, context).network.params | {"activation": activation}

@@ -1,0 +1,115 @@
+"""The density of neighbours that atoms between them screen, and its adjoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ._batch import AtomicBatch
+from ._density import Density
+from ._screening import Screening, ThirdAtoms
+
+
+@dataclass(eq=False)
+class ScreenedValues:
+    """Coefficients of a batch, with what their adjoint needs.
+
+    Attributes
+    ----------
+    values : Tensor of shape (n_centers, (l_max + 1)**2, n_channels)
+        Differentiable with respect to the weights of the screening.
+    """
+
+    values: Tensor
+    _parts: tuple[Tensor, ...]  # of all pairs, as of `DensityValues`
+    _thirds: ThirdAtoms
+    _factors: Tensor  # (n_centers, n_neighbors)
+    _phi: Tensor  # (n,)
+    _slopes: Tensor  # (n,)
+
+    def pull(self, gradients: Tensor) -> Tensor:
+        """Return gradients with respect to the vectors from those with respect to the values.
+
+        Parameters
+        ----------
+        gradients : Tensor of the shape of `values`
+
+        Returns
+        -------
+        Tensor of shape (n_centers, n_neighbors, 3)
+            Zero where rows are padded. Linear in `gradients`, and differentiable with respect to
+            them and to the weights of the screening.
+        """
+        of_vectors, of_factors = _Pull.apply(gradients, *self._parts)
+        thirds, factors = self._thirds, self._factors
+        # An atom between two others moves their factor s: ds = -s d(w φ).
+        pushed = -(of_factors * factors).view(-1).index_select(0, thirds.pairs)
+        along, edge = (pushed * self._slopes)[:, None], (pushed * self._phi)[:, None]
+        of_others = along * thirds.by_other + edge * thirds.weight_by_other
+        out = (of_vectors * factors[..., None]).view(-1, 3)
+        out = out.index_add(0, thirds.pairs, along * thirds.by_pair)
+        return out.index_add(0, thirds.others, of_others).view(of_vectors.shape)
+
+
+class ScreenedDensity:
+    """Coefficients of the density of neighbours, each times the learned factor of its pair.
+
+    ``C[i, lm, (s, n)] = Σ_j [z_j = s] s_ij φ_n(r_ij) Y_lm(r_ij)``.
+
+    Parameters
+    ----------
+    density : Density
+    screening : Screening
+        Part of the network, which trains it.
+    """
+
+    def __init__(self, density: Density, screening: Screening):
+        self.density, self.screening = density, screening
+        self.cutoff = density.cutoff
+
+    def values(self, batch: AtomicBatch) -> Tensor:
+        """Return the coefficients of a batch, (n_centers, (l_max + 1)**2, n_channels)."""
+        with torch.no_grad():
+            functions, harmonics = self.density.functions(batch)
+            thirds = ThirdAtoms.of(batch, self.cutoff)
+        factors, *_ = self.screening(thirds)
+        return torch.bmm(harmonics.transpose(1, 2), functions * factors[..., None])
+
+    def prepare(self, batch: AtomicBatch) -> ScreenedValues:
+        """Return the coefficients of a batch, with what their adjoint needs."""
+        with torch.no_grad():
+            parts = self.density.functions_and_derivatives(batch)
+            thirds = ThirdAtoms.of(batch, self.cutoff)
+        factors, *curves = self.screening(thirds)
+        functions, _, harmonics, *_ = parts
+        values = torch.bmm(harmonics.transpose(1, 2), functions * factors[..., None])
+        return ScreenedValues(values, parts, thirds, factors, *curves)
+
+
+class _Pull(torch.autograd.Function):
+    """The adjoint of the derivative of the coefficients with respect to vectors and factors."""
+
+    @staticmethod
+    def forward(ctx, gradients, functions, derivatives, harmonics, harmonic_gradients, directions):
+        ctx.save_for_backward(functions, derivatives, harmonics, harmonic_gradients, directions)
+        back = gradients.transpose(1, 2)
+        along = torch.bmm(derivatives, back).mul_(harmonics).sum(-1, keepdim=True)
+        of_harmonics = torch.bmm(functions, back)
+        turned = torch.matmul(harmonic_gradients, of_harmonics[..., None])[..., 0]
+        of_factors = of_harmonics.mul_(harmonics).sum(-1)
+        return turned.addcmul_(along, directions), of_factors
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, weights, of_factors):
+        functions, derivatives, harmonics, harmonic_gradients, directions = ctx.saved_tensors
+        along = (weights * directions).sum(-1, keepdim=True)
+        turned = functions.new_empty(*functions.shape[:2], 3, functions.shape[2])
+        for axis in range(3):
+            torch.mul(functions, weights[..., axis : axis + 1], out=turned[:, :, axis])
+        radial = (derivatives * along).addcmul_(functions, of_factors[..., None])
+        out = torch.bmm(harmonics.transpose(1, 2), radial)
+        out.baddbmm_(harmonic_gradients.flatten(1, 2).transpose(1, 2), turned.flatten(1, 2))
+        return out, None, None, None, None, None
