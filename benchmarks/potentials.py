@@ -57,7 +57,7 @@ RECIPES = {
     "sheets": {"model": "spectrum-context"},
     "tio2": {"seconds": 700.0, "cutoff": 5.5, "repulsion": 1},
     "si": {"seconds": 200.0, "cutoff": 5.5, "committee": 3},
-    "siau": {"seconds": 800.0, "cutoff": 4.7, "committee": 2, "fraction": 0.1},
+    "siau": {"seconds": 800.0, "cutoff": 4.7, "committee": 2, "fraction": 0.1, "screening": 1},
 }  # fmt: skip
 
 
