@@ -65,12 +65,38 @@ def data_notes(data) -> list[str]:
     ----------
     data : LabelledStructures
     """
-    work = [*_work_of_forces(data)], [*_work_of_stress(data)]
+    return [note for notes in _notes_by_check(data).values() for note in notes]
+
+
+def notes_of_held_out(held_out, learned, together) -> list[str]:
+    """Return warnings about structures held out from a fit, alone and beside those of the fit.
+
+    A group of structures may be consistent, and in another unit than all others.
+
+    Parameters
+    ----------
+    held_out, learned, together : LabelledStructures
+        Structures held out, those of the fit, and both.
+    """
+    alone, before = _notes_by_check(held_out), _notes_by_check(learned)
+    beside = [
+        f"Beside the structures to learn from: {note}"
+        for name, notes in _notes_by_check(together).items()
+        if not alone[name] and not before[name]
+        for note in notes
+    ]
+    return [note for notes in alone.values() for note in notes] + beside
+
+
+def _notes_by_check(data) -> dict[str, list[str]]:
+    """Return the warnings of each check, by its name."""
+    work = {"forces": [*_work_of_forces(data)], "stress": [*_work_of_stress(data)]}
     # Less exact, and for structures that are not steps of a trajectory, or cells that are equal.
-    pairs = _pairs(data, *(not each for each in work))
-    doubts = [*_marks(data), *_composition(data), *_close(data), *_contradictions(data)]
-    doubts += [*_enormous(data), *zeros(data), *lengths(data), *net_forces(data)]
-    return [*doubts, *work[0], *work[1], *pairs]
+    pairs = [*_pairs(data, *(not each for each in work.values()))]
+    checks = (
+        _marks, _composition, _close, _contradictions, _enormous, zeros, lengths, net_forces
+    )  # fmt: skip
+    return {check.__name__: [*check(data)] for check in checks} | work | {"pairs": pairs}
 
 
 def _marks(data):

@@ -66,26 +66,44 @@ def placed_warnings(places):
         yield
 
 
-def check_test(structures, places, labels) -> None:
-    """Warn of labels that the structures for testing lack.
+def check_test(taken, places, labels) -> None:
+    """Warn of labels that the structures for testing lack, or that seem to be wrong.
+
+    Parameters
+    ----------
+    taken : dict of str to list of ase.Atoms
+        Structures of "train" and "test".
+    places : dict of str to list of str
+    labels : dict or None
+        Parameter of `EDNNPotential`.
 
     Raises
     ------
     TileModelError
         If they have none.
     """
+    from ..atoms._potential_checks import data_notes, notes_of_held_out
     from ..atoms._potential_data import labelled
     from ..structures._files import naming
 
+    def read(*which):
+        with naming([place for each in which for place in places[each]]):
+            structures = [one for each in which for one in taken[each]]
+            return labelled(structures, None, None, None, labels)
+
     try:
-        with naming(places):
-            notes = labelled(structures, None, None, None, labels).notes
+        test = read("test")
     except TileModelError as error:
         raise TileModelError(
             f"Structures held out for testing: {error} Use --test-fraction 0 to fit without them."
         ) from error
-    with placed_warnings(places):
-        for note in notes:
+    try:
+        learned, together = read("train"), read("test", "train")
+        doubts = notes_of_held_out(test, learned, together)
+    except ValueError:
+        doubts = data_notes(test)  # the fit rejects the others
+    with placed_warnings(places["test"] + places["train"]):
+        for note in [*test.notes, *doubts]:
             warnings.warn(f"Structures held out for testing: {note}", DataWarning, stacklevel=2)
 
 

@@ -63,7 +63,7 @@ def run(ctx, options, read, say) -> dict[str, Any]:
     places = of_parts["train"]
     if "test" in parts:
         # Before the training, which an error would cost.
-        check_test(taken["test"], of_parts["test"], potential.labels)
+        check_test(taken, of_parts, potential.labels)
         note_near(taken, of_parts, options.group)
     _runs.log_stage(options, "fit")
     start, start_of_processor = time.perf_counter(), time.process_time()

@@ -14,7 +14,7 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from sk_ednn.atoms._potential_checks import data_notes
+from sk_ednn.atoms._potential_checks import data_notes, notes_of_held_out
 from sk_ednn.atoms._potential_data import labelled
 from sk_ednn.datasets import load_siau
 from tests._labelled import labelled_atoms
@@ -196,3 +196,47 @@ def test_single_structures_whose_forces_have_another_order_are_counted_and_named
     n, compared, first = numbers_in(notes[0])
     assert (compared, first) == (len(structures), which[0])
     assert len(which) - 1 <= n <= len(which)  # an order may be nearly that of the atoms
+
+
+def held_out_notes(structures, held):
+    """Return warnings about the structures held out."""
+    test = [structures[k] for k in np.flatnonzero(held)]
+    train = [structures[k] for k in np.flatnonzero(~held)]
+    return notes_of_held_out(labelled(test), labelled(train), labelled(test + train))
+
+
+@pytest.mark.parametrize("name", ["alloys", "any"])
+def test_structures_held_out_that_belong_to_the_others_are_not_doubted(name):
+    structures = SETS[name]()
+    assert held_out_notes(structures, np.arange(len(structures)) % 3 == 0) == []
+
+
+def test_structures_held_out_are_checked_alone():
+    structures = ab_initio()
+    held = np.arange(len(structures)) < 40
+    for k in range(12):
+        structures[k].calc.results["energy"] /= 27.2114
+    (note,) = held_out_notes(structures, held)
+    assert note.startswith("The energies of 12 of 40 structures, the first structure 0, seem to be")
+
+
+def test_structures_held_out_are_checked_beside_the_others():
+    """A group from another source is consistent, and in another unit than all others."""
+    structures = ab_initio()
+    held = np.arange(len(structures)) >= 60
+    for k in np.flatnonzero(held):
+        structures[k].calc.results["energy"] /= 27.2114
+    notes = held_out_notes(structures, held)
+    assert any(
+        note.startswith("Beside the structures to learn from: The energies of 20 of 80")
+        and "in hartree" in note
+        for note in notes
+    ), notes
+
+
+def test_what_the_structures_of_the_fit_lack_is_no_doubt_of_those_held_out():
+    structures = ab_initio()
+    held = np.arange(len(structures)) >= 60
+    for k in range(20):
+        structures[k].calc.results["energy"] /= 27.2114
+    assert held_out_notes(structures, held) == []

@@ -398,6 +398,19 @@ def test_labels_that_the_test_structures_lack_are_reported(go, files):
     assert json.loads(go(f"fit none.extxyz {FAST} --test-fraction 0 -o p.ednn").stdout)
 
 
+def test_doubtful_labels_of_the_test_structures_are_named(go, files):
+    """Their errors would otherwise be taken for those of the potential."""
+    atoms = labelled_atoms(20)
+    held = np.sort(np.random.default_rng(0).permutation(20)[:4])
+    for k in held:
+        atoms[k].calc.results["forces"] += 1.0
+    io.write(files / "net.extxyz", atoms)
+    errors = go(f"fit net.extxyz {FAST} -o net.ednn").stderr
+    assert "Structures held out for testing: The forces of 4 structure(s) do not add up" in errors
+    assert f"net.extxyz, structure {held[0]} (line {1 + 6 * held[0]})" in errors
+    assert errors.count("do not add up") == 1
+
+
 def test_settings_go_round(go, files):
     one = json.loads(go(f"fit train.extxyz {FAST} -o a.ednn --save-config s.yaml").stdout)
     two = json.loads(go("fit --config s.yaml --json -o b.ednn").stdout)
