@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 
 import numpy as np
@@ -71,7 +72,8 @@ class PotentialCalculator(Calculator):
     """
 
     def __init__(self, potential, *, novel_above=3.0, check_every=10, precision=None, **options):
-        self._estimator = potential
+        # A copy, since a potential that is fitted again has attributes of another fit.
+        self._estimator = copy.copy(potential)
         self._fitted = with_precision(potential.potential_, precision)
         self.novel_above, self.check_every = novel_above, int(check_every)
         self._n_calculated, self._warned, self._last = 0, False, None
@@ -185,7 +187,6 @@ def with_precision(potential, precision):
         return PotentialCommittee([with_precision(each, precision) for each in potential.members])
     if precision is None or not hasattr(potential, "network"):
         return potential
-    import copy
     import dataclasses
 
     network = copy.deepcopy(potential.network)

@@ -64,6 +64,22 @@ def start(seed=7, amplitude=0.05):
     return crystals(1, seed, amplitude)[0].copy()
 
 
+def test_a_calculator_is_that_of_the_fit_it_was_made_of():
+    """Also if the potential is fitted again, to other structures and species."""
+    params = {"network_params": TINY, "max_epochs": 2, "random_state": 0}
+    potential = EDNNPotential(cutoff=CUTOFF, **params).fit(crystals(6))
+    calculator, atoms = potential.calculator(), start()
+    names = ("energy", "forces", "novelty")
+    before = {name: np.copy(calculator.get_property(name, atoms)) for name in names}
+    silicon = crystals(6, seed=3)
+    for each in silicon:
+        each.numbers[:] = 14
+    potential.fit([with_labels(each) for each in silicon])
+    calculator.reset()
+    for name, values in before.items():
+        np.testing.assert_array_equal(calculator.get_property(name, atoms), values)
+
+
 def test_results_are_those_of_the_estimator(potential):
     atoms = start()
     atoms.calc = potential.calculator()
