@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import stat
+from itertools import takewhile
 from pathlib import Path
 
 from .writing import kind_of
+
+_TAIL_BYTES = 4096
+_BEGINS_A_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d*)?([eEdD][+-]?\d*)?")
+_FLOAT = re.compile(r"[+-]?\d*\.(\d+([eEdD][+-]?\d+)?)")
+# Decimals, and numbers with as many, from which on a shorter last one was cut.
+_DECIMALS, _ALIKE = 4, 5
+_LINES = 20
 
 
 def require_plain(path) -> None:
@@ -28,6 +37,45 @@ def require_plain(path) -> None:
         return
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise OSError(f"{os.fspath(path)} is {kind_of(mode)}. Expected the name of a file.")
+
+
+def require_whole_end(path) -> None:
+    """Raise if a text file ends within a number, as one whose copy or writer was interrupted.
+
+    Such a number is another one: 0.1234E+0 is what remains of 0.1234E+02. Files without a newline
+    at their end are compared: all numbers before the last must have equally many decimals.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Raises
+    ------
+    ValueError
+    """
+    if os.path.isdir(path):
+        return
+    with open(path, "rb") as file:
+        file.seek(max(os.stat(path).st_size - _TAIL_BYTES, 0))
+        text = file.read().decode("utf-8", errors="replace")
+    if not text or text[-1].isspace():
+        return
+    *above, words = [line.split() for line in text.splitlines()][-_LINES:]
+    alike = list(takewhile(lambda line: len(line) == len(above[-1]), reversed(above)))
+    *before, last = words
+    others = [*before, *(word for line in alike for word in line)]
+    others = [match[1] for word in others if (match := _FLOAT.fullmatch(word))]
+    lengths = {len(decimals) for decimals in others}
+    if len(lengths) != 1 or len(others) < _ALIKE or min(lengths) < _DECIMALS:
+        return
+    if "." not in last and alike and "." not in alike[0][min(len(before), len(alike[0]) - 1)]:
+        return  # a whole number, as in the line before
+    decimals = last.partition(".")[2]
+    if _BEGINS_A_NUMBER.fullmatch(last) and len(decimals) < min(lengths):
+        raise ValueError(
+            f"it ends within a number, {last}, that has fewer digits than others. The file was "
+            "cut short: copy or write it again"
+        )
 
 
 def files_of(name: str) -> list[tuple[str, str | None]]:

@@ -7,6 +7,8 @@ from ._elements import HEAVIEST
 
 # Lattice vectors whose directions span less than this have lost the third one to rounding.
 _FLATTEST = 1e-9
+# A centimetre, in Å: farther from the origin, double precision rounds to more than 1e-8 Å.
+FARTHEST = 1e8
 
 
 def check_structures(structures):
@@ -27,6 +29,14 @@ def check_structures(structures):
         raise ValueError(
             f"Positions must be finite. {_capital(structures.place(wrong[0]))}, is at "
             f"{structures.positions[wrong[0]].tolist()}; {wrong.size} such atom(s) in all."
+        )
+    wrong = np.flatnonzero((np.abs(structures.positions) > FARTHEST).any(axis=1))
+    if wrong.size:
+        raise ValueError(
+            f"Positions must be within {FARTHEST:.0e} Å of the origin, beyond which double "
+            f"precision rounds them. {_capital(structures.place(wrong[0]))}, is at "
+            f"{structures.positions[wrong[0]].tolist()}; {wrong.size} such atom(s) in all. Check "
+            "the unit, or wrap the atoms into the cell."
         )
     _check_cells(structures)
     _check_coincident(structures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
@@ -9,13 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from .._utils.file_names import files_of, require_plain
+from .._utils.file_names import files_of, require_plain, require_whole_end
 from .._utils.masks import require_unmasked
 from .._utils.optional import needing
 
 BOHR = 0.529177210903  # Å, CODATA 2018
 _DENSITY = "e/Å^3"
 _FACTORS = {_DENSITY: 1.0, "e/bohr^3": BOHR**-3}
+# Spellings of units of densities: e/bohr^3, electrons/Angstrom**3, e Å⁻³, 1/a0^3 and others.
+_SPELLING = re.compile(
+    r"(?:(?:e|el|electrons?|1)?\s*/\s*(?:(?P<bohr>bohr|a0|a_0)|å|ang|angstroms?|a)\s*(?:\^|\*\*)?\s*[3³]"
+    r"|(?:(?:e|el|electrons?)[\s*]*)?(?:(?P<other>bohr|a0|a_0)|å|ang|angstroms?|a)\s*(?:\^|\*\*)?\s*"
+    r"(?:-3|\(-3\)|⁻³))",
+    re.IGNORECASE,
+)
 _CUBES = {".cube", ".cub"}
 _VASP = {"CHGCAR": _DENSITY, "CHG": _DENSITY, "AECCAR": _DENSITY, "PARCHG": _DENSITY,
          "LOCPOT": "eV", "ELFCAR": "1"}  # fmt: skip
@@ -151,9 +159,10 @@ def read_densities(names, *, unit=None):
     names : str, path-like or sequence of them
         Files, folders or patterns such as ``"runs/*/CHGCAR"``.
     unit : str or None, default=None
-        Unit of the numbers in cube and XSF files: "e/bohr^3" and "e/Å^3" are densities; any other,
-        such as "eV", is kept as it is. None takes "e/bohr^3" for cube files, the convention of
-        their format, and raises an error for XSF, which has no convention. Files of VASP need none.
+        Unit of the numbers in cube and XSF files: "e/bohr^3" and "e/Å^3", in any spelling, are
+        densities; any other, such as "eV", is kept as it is. None takes "e/bohr^3" for cube files,
+        the convention of their format, and raises an error for XSF, which has no convention. Files
+        of VASP need none.
 
     Returns
     -------
@@ -223,21 +232,41 @@ def _vasp_unit(path) -> str | None:
     return _VASP.get(stem)
 
 
+class _Unsuitable(ValueError):
+    """A file that could be read, and cannot be used; the message says why."""
+
+
+def _require_whole(path) -> None:
+    try:
+        require_whole_end(path)
+    except ValueError as error:
+        raise _Unsuitable(str(error)) from error
+
+
 def _read(file, index, unit) -> list[Density]:
     if index is not None:
         raise ValueError(f"{file}@{index}: name the file alone; each file of a grid is read whole.")
     path = Path(file)
     require_plain(path)
+    if unit is not None and not str(unit).strip():
+        raise ValueError("unit is an empty text: expected a unit such as 'e/bohr^3', or None.")
     try:
+        _require_whole(path)
         if path.suffix.lower() in _CUBES:
             return [_cube(path, unit)]
         if path.suffix.lower() == ".xsf":
             return [_xsf(path, unit)]
         if _vasp_unit(path) is not None:
             return _vasp(path)
+    except _Unsuitable as error:
+        raise ValueError(f"{path} cannot be read as a field on a grid: {error}") from error
     except Exception as error:  # whatever a reader of ASE stumbles over
-        why = str(error).partition("\n")[0] or type(error).__name__
-        raise ValueError(f"{path} cannot be read as a field on a grid: {why}") from error
+        why = str(error).partition("\n")[0].rstrip(". ") or type(error).__name__
+        raise ValueError(
+            f"{path} cannot be read as a field on a grid: {why}. The file may be truncated or "
+            "damaged, or have other numbers of points or atoms than it states: copy or write it "
+            "again."
+        ) from error
     raise ValueError(
         f"{path} does not have the name of a field on a grid: expected .cube, .cub, .xsf, or a "
         f"name that begins with {', '.join(_VASP)}."
@@ -246,10 +275,12 @@ def _read(file, index, unit) -> list[Density]:
 
 def _scaled(values, unit) -> tuple[np.ndarray, str]:
     """Return values with their unit; densities in e/Å^3."""
-    unit = unit.replace("Å³", "Å^3").replace("bohr³", "bohr^3").replace("Angstrom", "Å")
+    spelling = _SPELLING.fullmatch(unit.strip())
+    if spelling is not None:
+        unit = "e/bohr^3" if spelling["bohr"] or spelling["other"] else _DENSITY
     factor = _FACTORS.get(unit)
     if not np.isfinite(values).all():
-        raise ValueError("it contains NaN or infinity")
+        raise _Unsuitable("it contains NaN or infinity")
     return (values, unit) if factor is None else (values * factor, _DENSITY)
 
 
@@ -258,15 +289,17 @@ def _cube(path, unit) -> Density:
 
     with path.open(encoding="utf-8", errors="replace") as file:
         head = [file.readline() for _ in range(6)]
+        if not all(line.split() for line in head[2:]):
+            raise _Unsuitable("it ends before the numbers of points")
         if any(int(line.split()[0]) <= 0 for line in head[3:]):
-            raise ValueError(
+            raise _Unsuitable(
                 "numbers of points must be positive, with edges in bohr; negative ones, for edges "
                 "in Å, are not supported: write edges in bohr"
             )
         file.seek(0)
         content = read_cube(file)
     if len(content["datas"]) > 1 or len(content["labels"]) > 1:
-        raise ValueError("it has several fields, and one is expected: write one file for each")
+        raise _Unsuitable("it has several fields, and one is expected: write one file for each")
     values, unit = _scaled(content["data"], unit or "e/bohr^3")
     return Density(values, content["spacing"], unit, structure=content["atoms"])
 
@@ -276,10 +309,18 @@ def _vasp(path) -> list[Density]:
 
     read = VaspChargeDensity(str(path))
     if not read.chg:
-        raise ValueError("it has no grid")
+        raise _Unsuitable("it has no grid")
     unit, several = _vasp_unit(path) or _DENSITY, bool(read.chgdiff)
+    shape = [str(n) for n in read.chg[0].shape]
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        n_grids = sum(line.split() == shape for line in lines)
+    if n_grids != len(read.chg) + len(read.chgdiff):
+        raise _Unsuitable(
+            f"it has {n_grids} grids, of which {len(read.chg) + len(read.chgdiff)} could be read, "
+            "and one or two of each structure are expected: write one file for each"
+        )
     if several and len(read.chgdiff) != len(read.chg):
-        raise ValueError("it has more than a density and one spin density: non-collinear spins?")
+        raise _Unsuitable("it has more than a density and one spin density: non-collinear spins?")
     densities = []
     for k, (atoms, values) in enumerate(zip(read.atoms, read.chg, strict=True)):
         # ASE divides by the volume of the cell, which only densities are multiplied by.
@@ -295,29 +336,29 @@ def _xsf(path, unit) -> Density:
     from ase.io.xsf import read_xsf
 
     if unit is None:
-        raise ValueError(
+        raise _Unsuitable(
             "XSF files do not state their unit: pass unit= (--density-unit of sk-ednn) 'e/bohr^3', "
             "as Quantum ESPRESSO writes densities, 'e/Å^3', or that of the values, such as 'eV'"
         )
     text = path.read_text(encoding="utf-8", errors="replace")
     if text.count("BEGIN_DATAGRID_3D") != 1:
-        raise ValueError("expected one DATAGRID_3D: write one file for each field")
+        raise _Unsuitable("expected one DATAGRID_3D: write one file for each field")
     with path.open(encoding="utf-8", errors="replace") as file:
         values, _, spans, atoms = read_xsf(file, read_data=True)
     if atoms.cell.rank == 3 and not np.allclose(spans, atoms.cell.array, rtol=1e-4, atol=1e-4):
-        raise ValueError(
+        raise _Unsuitable(
             f"its grid spans {spans.tolist()} Å and the cell {atoms.cell.array.tolist()}; write "
             "the grid of the whole cell"
         )
     if min(values.shape) < 2:
-        raise ValueError(
+        raise _Unsuitable(
             f"a grid of {values.shape} points has no last point that repeats the first"
         )
     size = np.abs(values).max() or 1.0
     for axis in range(3):
         first, last = np.take(values, 0, axis), np.take(values, -1, axis)
         if np.abs(first - last).max() > 1e-4 * size:
-            raise ValueError(
+            raise _Unsuitable(
                 f"the last points along axis {axis} differ from the first, which they repeat in "
                 "an XSF grid of a periodic cell; write the grid of the whole cell"
             )

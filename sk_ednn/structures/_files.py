@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 import re
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from importlib.util import find_spec
 from itertools import takewhile
 from os import PathLike, fspath
 
-from .._utils.file_names import files_of, require_plain
+from .._utils.file_names import files_of, require_plain, require_whole_end
 from .._utils.optional import needing
 from ._deepmd import is_deepmd, read_deepmd
 from ._lammps_text import checked as lammps_checked
@@ -18,6 +19,7 @@ from ._named_units import require_named_units
 
 # Formats that may contain pickles, which run code when they are read.
 _PICKLES = {"bundletrajectory", "trj", "pickle"}
+_HEAD_BYTES = 4
 # A comment of aenet. It writes forces in eV/Å, but ASE assumes Ha/Å in XSF files.
 _XSF_ENERGY = re.compile(r"#\s*total energy\s*=\s*(\S+)\s*eV\s*$", re.IGNORECASE)
 
@@ -161,7 +163,7 @@ def _read(file, index) -> Iterator[tuple]:
     except GeneratorExit:
         raise
     except Exception as error:  # readers of ASE raise errors of many classes
-        why = str(error).partition("\n")[0] or type(error).__name__
+        why = (str(error).partition("\n")[0] or type(error).__name__) + _encoding_hint(file)
         at = f", from line {line}" if k and has_lines else ""
         raise ValueError(
             f"{where} cannot be read, at structure {k} (counted from 0){at}: {why}"
@@ -170,20 +172,66 @@ def _read(file, index) -> Iterator[tuple]:
         raise ValueError(f"{where!r} contains no structures.")
 
 
+def _encoding_hint(file) -> str:
+    """Return what to do if a file that cannot be read is a text in another encoding than UTF-8."""
+    try:
+        with open(file, "rb") as opened:
+            head = opened.read(_HEAD_BYTES)
+    except OSError:  # of a folder, or a file that is not there
+        return ""
+    if head.startswith(codecs.BOM_UTF8):
+        return ". It begins with a byte order mark: save it as UTF-8 without one"
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return ". It is a text in UTF-16: save it as UTF-8"
+    return ""
+
+
+def _require_whole_file(file) -> None:
+    """Raise if an xyz file has structures behind a blank line, where ASE ends."""
+    from ase.io.formats import open_with_compression
+
+    with open_with_compression(file, "rt") as text:
+        lines = enumerate(text, 1)
+        blank = 0
+        for number, header in lines:
+            if not header.strip():
+                blank = number
+                break
+            words = header.split()
+            if words[0].startswith("VEC"):  # of the cell, behind the atoms
+                continue
+            if not words[0].isdecimal():
+                return  # ASE names it
+            for _ in zip(range(int(words[0]) + 1), lines, strict=False):
+                pass
+        else:
+            return
+        following = next((k for k, line in lines if line.strip()), None)
+    if following is not None:
+        raise ValueError(
+            f"line {blank} is blank, and a number of atoms is expected, since line {following} "
+            "is not: remove blank lines"
+        )
+
+
 def _frames(file, index):
     """Return an iterator over structures, and whether they have one atom per line from line 1."""
     if is_deepmd(file):
         return read_deepmd(file), False
     require_plain(file)
     from ase.io import iread
-    from ase.io.formats import filetype, string2index
+    from ase.io.formats import filetype, get_ioformat, string2index
 
     kind = filetype(file)
     if kind in _PICKLES:
         raise ValueError("it may be a pickle, which can run code when it is read; convert it first")
+    if not get_ioformat(kind).isbinary:
+        require_whole_end(file)
     selected = slice(None) if index is None else string2index(index)
     if isinstance(selected, int):  # not every format supports a single index
         selected = slice(selected, selected + 1 or None)
+    if kind in ("extxyz", "xyz"):
+        _require_whole_file(file)
     frames = iread(file, selected, do_not_split_by_at_sign=True)
     if kind == "xsf":
         frames = _with_energy(frames, file)

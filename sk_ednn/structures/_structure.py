@@ -19,6 +19,7 @@ from ._cells import (
     normal_periods,
     scaled_positions,
 )
+from ._checks import FARTHEST
 from ._coincident import check_overlaps
 from ._elements import HEAVIEST
 from ._files import is_path, read_one, read_structures
@@ -237,6 +238,14 @@ def _check_values(atoms):
         raise ValueError(
             f"Positions must be finite, but {atoms.place(wrong[0])}, is at "
             f"{positions[wrong[0]].tolist()} ({wrong.size} such atom(s) in all)."
+        )
+    wrong = np.flatnonzero((np.abs(positions) > FARTHEST).any(axis=1))
+    if wrong.size:
+        raise ValueError(
+            f"Positions must be within {FARTHEST:.0e} Å of the origin, beyond which double "
+            f"precision rounds them, but {atoms.place(wrong[0])}, is at "
+            f"{positions[wrong[0]].tolist()} ({wrong.size} such atom(s) in all). Check the unit, "
+            "or wrap the atoms into the cell."
         )
     wrong = np.flatnonzero((atoms.numbers < 1) | (atoms.numbers > HEAVIEST))
     if wrong.size:

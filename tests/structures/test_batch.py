@@ -73,6 +73,7 @@ def test_take_and_concatenate():
         ({"positions": np.zeros((3, 2))}, r"Got \(3, 2\)"),
         ({"positions": [[0, 0, 0], [0, np.nan, 0], [1, 1, 1]]}, "Structure 1, atom 1, is at"),
         ({"positions": [[0, 0, 0], [0, 0, 1], [np.inf, 1, 1]]}, "Structure 1, atom 2, is at"),
+        ({"positions": [[0, 0, 0], [0, 0, 1], [-1e12, 1, 1]]}, "atom 2, is at .*wrap the atoms"),
         ({"positions": np.ones((3, 3), complex)}, "positions must be real numbers"),
         ({"positions": np.ma.masked_equal(np.eye(3), 0)}, "masked"),
         ({"pbc": True}, r"Structure 1 repeats along lattice vector 0 \(pbc\), which is zero"),

@@ -1,5 +1,7 @@
 """Densities from files: units, conventions of the formats, and voxels that must agree."""
 
+import re
+
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
@@ -124,6 +126,67 @@ def test_what_cannot_be_read_is_named(tmp_path, atoms, density):
         read_densities(tmp_path / "notes.dat")
     with pytest.raises(FileNotFoundError):
         read_densities(tmp_path / "none.cube")
+
+
+@pytest.mark.parametrize(
+    ("unit", "is_bohr"),
+    [
+        (unit, "bohr" in unit.lower() or "a0" in unit)
+        for unit in (
+            "e/bohr^3", "e/Bohr**3", "electrons/bohr^3", "electrons / bohr3", "1/bohr^3", "/a0^3",
+            "e bohr^-3", "e*bohr**-3", "bohr⁻³", "e/Å^3", "e/Å³", "e/A^3", "e/ang^3",
+            "electrons/Angstrom^3", "e/angstrom**3", "e Å⁻³",
+        )
+    ],
+)  # fmt: skip
+def test_densities_are_in_one_unit_by_any_spelling(unit, is_bohr, tmp_path, atoms, density):
+    factor = Bohr**3 if is_bohr else 1.0
+    write(tmp_path / "a.cube", atoms, data=density * factor)
+    [read] = read_densities(tmp_path / "a.cube", unit=unit)
+    np.testing.assert_allclose(read.values, density, rtol=1e-5)
+    assert read.unit == "e/Å^3"
+
+
+@pytest.mark.parametrize("unit", ["eV", "Ha/e", "1", "V/bohr", "e/nm^3", "bohr^3"])
+def test_other_units_are_kept(unit, tmp_path, atoms, density):
+    write(tmp_path / "a.cube", atoms, data=density)
+    [read] = read_densities(tmp_path / "a.cube", unit=unit)
+    np.testing.assert_allclose(read.values, density, rtol=1e-5)
+    assert read.unit == unit
+    with pytest.raises(ValueError, match="empty text"):
+        read_densities(tmp_path / "a.cube", unit=" ")
+
+
+@pytest.mark.parametrize("n_grids", [1, 2, 3, 4])
+def test_no_grid_of_a_file_is_left_out(n_grids, tmp_path, atoms, density):
+    """ASE reads two grids of a structure, and ignores others without a word."""
+    write_vasp(tmp_path / "CHGCAR", atoms, density)
+    text = (tmp_path / "CHGCAR").read_text().rstrip("\n") + "\n"
+    head, grid = re.split(r"(?m)^ *4 +6 +5 *$\n", text)
+    (tmp_path / "CHGCAR").write_text(head + "".join(f" 4 6 5\n{grid}" for _ in range(n_grids)))
+    if n_grids <= 2:
+        [read] = read_densities(tmp_path / "CHGCAR")
+        assert read.integral == pytest.approx(3, rel=1e-6) and (read.spin is None) == (n_grids == 1)
+        return
+    with pytest.raises(ValueError, match=f"has {n_grids} grids, of which 2 could be read"):
+        read_densities(tmp_path / "CHGCAR")
+
+
+@pytest.mark.parametrize("name", ["a.cube", "CHGCAR", "LOCPOT"])
+def test_files_that_end_within_a_number_have_no_other_values(name, tmp_path, atoms, density):
+    """An exponent that was cut off changes a value by powers of ten."""
+    if name == "a.cube":
+        write(tmp_path / name, atoms, data=density)
+    else:
+        write_vasp(tmp_path / name, atoms, density)
+    text = (tmp_path / name).read_text().rstrip()
+    [whole] = read_densities(tmp_path / name)
+    for n in range(len(text) - 1, len(text) - 12, -1):
+        (tmp_path / name).write_text(text[:n])
+        with pytest.raises(ValueError, match=f"{name} cannot be read as a field on a grid"):
+            read_densities(tmp_path / name)
+    (tmp_path / name).write_text(text)
+    np.testing.assert_array_equal(read_densities(tmp_path / name)[0].values, whole.values)
 
 
 def test_densities_are_checked():

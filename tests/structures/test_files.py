@@ -220,3 +220,87 @@ def test_a_poscar_agrees_with_its_numbers_of_atoms(mode, names, counts, n_lines,
             continue
         with pytest.raises(ValueError, match=message):
             read_structures(tmp_path / "POSCAR")
+
+
+def labelled_cells(n=3):
+    """Return cells with forces in the file, whose lines end with a number."""
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    cells, rng = [], np.random.default_rng(0)
+    for k in range(n):
+        cells.append(build.bulk("Cu", cubic=True))
+        cells[-1].rattle(0.1, seed=k)
+        forces = rng.normal(size=(4, 3))
+        cells[-1].calc = SinglePointCalculator(cells[-1], energy=-1.5 - k, forces=forces)
+    return cells
+
+
+@pytest.mark.parametrize(
+    ("name", "form"), [("a.extxyz", "extxyz"), ("POSCAR", "vasp"), ("a.xsf", "xsf")]
+)
+def test_files_that_end_within_a_number_are_rejected(name, form, tmp_path):
+    """A number that was cut off is another one."""
+    cells = labelled_cells(1)
+    io.write(tmp_path / name, cells[0], format=form)
+    text = (tmp_path / name).read_text().rstrip()
+    (tmp_path / name).write_text(text)
+    assert len(read_structures(tmp_path / name)) == 1  # a newline at the end is not needed
+    for n in range(1, 9):
+        (tmp_path / name).write_text(text[:-n])
+        with pytest.raises(ValueError, match=f"{name} cannot be read.*ends within a number"):
+            read_structures(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_cut"),
+    [
+        ("2\n\nCu 0.25 0.25 0.25\nCu 1.75 1.75 1.5", False),
+        ("2\n\nCu 0.2500 0.2500 0.2500\nCu 1.7500 1.7500 2", True),
+        (
+            "2\nProperties=species:S:1:pos:R:3:tag:I:1\nCu 0.2500 0.2500 0.2500 1\n"
+            "Cu 1.7500 1.7500 1.7500 2",
+            False,
+        ),
+    ],
+)
+def test_numbers_written_by_hand_may_be_short(text, is_cut, tmp_path):
+    (tmp_path / "a.xyz").write_text(text)
+    if is_cut:
+        with pytest.raises(ValueError, match="ends within a number, 2,"):
+            read_structures(tmp_path / "a.xyz")
+        (tmp_path / "a.xyz").write_text(text + "\n")  # a whole line
+    assert len(read_structures(tmp_path / "a.xyz")[0]) == 2
+
+
+@pytest.mark.parametrize("compressed", ["", ".gz"])
+@pytest.mark.parametrize("between", [[], ["\n"], ["", "\n"], ["", "", " \n\n"]])
+def test_structures_behind_blank_lines_are_not_left_out(between, compressed, tmp_path):
+    """ASE ends at the first blank line, as between files that were pasted together."""
+    from ase.io.formats import open_with_compression
+
+    texts = []
+    for cell in labelled_cells():
+        io.write(tmp_path / "one.extxyz", cell)
+        texts.append((tmp_path / "one.extxyz").read_text())
+    path = tmp_path / f"all.extxyz{compressed}"
+    with open_with_compression(path, "wt") as file:
+        for k, text in enumerate(texts):
+            file.write((between[k] if k < len(between) else "") + text)
+        file.write("\n \n")  # at the end they say nothing
+    if not between:
+        assert len(read_structures(path)) == 3
+        return
+    line = 1 + 6 * (len(between) - 1)
+    with pytest.raises(ValueError, match=f"line {line} is blank, and a number of atoms"):
+        read_structures(path)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "remedy"), [("utf-8-sig", "UTF-8 without one"), ("utf-16", "save it as UTF-8")]
+)
+def test_other_encodings_are_named(encoding, remedy, tmp_path):
+    io.write(tmp_path / "one.extxyz", labelled_cells(1))
+    text = (tmp_path / "one.extxyz").read_text()
+    (tmp_path / "a.extxyz").write_text(text, encoding=encoding)
+    with pytest.raises(ValueError, match=f"a.extxyz cannot be read.*{remedy}"):
+        read_structures(tmp_path / "a.extxyz")
