@@ -92,7 +92,8 @@ class ThirdAtoms:
         u, p, q = (v.square().sum(-1) for v in (to_neighbor, to_other, across))
         x, y = p / u, q / u
         d = x - y
-        below = 1 - d * d
+        # Rounding takes it to 0 where two atoms are all but at one place.
+        below = (1 - d * d).clamp_(min=torch.finfo(d.dtype).eps)
         c = (2 * (x + y) - d * d - 1) / below
         # Derivatives with respect to x and y, then with respect to squared distances.
         by_x, by_y = (2 - 2 * d * (1 - c)) / below, (2 + 2 * d * (1 - c)) / below

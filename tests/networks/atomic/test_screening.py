@@ -115,6 +115,16 @@ def test_third_atoms_do_not_depend_on_blocks(monkeypatch):
         assert torch.equal(getattr(whole, name), getattr(parts, name))
 
 
+def test_atoms_that_almost_coincide_stay_finite():
+    # In float32 nothing is left of 1 - (x - y)² here.
+    one = [1.1661149263381958, 1.797062873840332, -0.3053932785987854]
+    other = [1.1663486957550049, 1.796903133392334, -0.30544063448905945]
+    trimer = cluster([14, 79, 14], [[0, 0, 0], one, other])
+    thirds = ThirdAtoms.of(batch_of(Structures.of([trimer]), torch.float32), CUTOFF)
+    for name in ("coordinate", "by_pair", "by_other", "weight_by_other"):
+        assert torch.isfinite(getattr(thirds, name)).all()
+
+
 def test_pairs_without_third_atoms_are_not_screened():
     plain, screened = potential("spectrum"), potential("screened")
     state = screened.network.state_dict()
