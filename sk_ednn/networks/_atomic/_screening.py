@@ -130,11 +130,12 @@ def _near(vectors, mask):
         rows = slice(start, start + step)
         v, real = vectors[rows], mask[rows]
         squares = v.square().sum(-1)
-        u, p = squares[:, :, None], squares[:, None, :]
-        q = torch.baddbmm(u + p, v, v.transpose(1, 2), alpha=-2)
-        # C < 3, without a division. It implies |p - q| < u.
-        near = (p + q).mul_(u).add_((p - q).square_()) < 2 * u * u
-        near &= real[:, :, None] & real[:, None, :]
+        # Padding is nobody's neighbour, and infinitely far as a third atom.
+        u = torch.where(real, squares, 0.0)[:, :, None]
+        p = torch.where(real, squares, torch.inf)[:, None, :]
+        # C < 3 is (x + y) + (x - y)² < 2, and implies |x - y| < 1. Here times u².
+        d = torch.bmm(v, v.transpose(1, 2)).mul_(2).sub_(u)
+        near = torch.addcmul((2 * p - d).mul_(u), d, d) < 2 * u * u
         near.diagonal(dim1=1, dim2=2).fill_(False)
         i, j, k = near.nonzero(as_tuple=True)
         i = i + start
