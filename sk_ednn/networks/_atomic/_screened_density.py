@@ -23,6 +23,7 @@ class ScreenedValues:
     """
 
     values: Tensor
+    _vectors: Tensor  # (n_centers, n_neighbors, 3)
     _parts: tuple[Tensor, ...]  # of all pairs, as of `DensityValues`
     _thirds: ThirdAtoms
     _factors: Tensor  # (n_centers, n_neighbors)
@@ -46,11 +47,8 @@ class ScreenedValues:
         thirds, factors = self._thirds, self._factors
         # An atom between two others moves their factor s: ds = -s d(w φ).
         pushed = -(of_factors * factors).view(-1).index_select(0, thirds.pairs)
-        along, edge = (pushed * self._slopes)[:, None], (pushed * self._phi)[:, None]
-        of_others = along * thirds.by_other + edge * thirds.weight_by_other
-        out = (of_vectors * factors[..., None]).view(-1, 3)
-        out = out.index_add(0, thirds.pairs, along * thirds.by_pair)
-        return out.index_add(0, thirds.others, of_others).view(of_vectors.shape)
+        of_thirds = thirds.pull(pushed * self._slopes, pushed * self._phi, self._vectors)
+        return torch.addcmul(of_thirds, of_vectors, factors[..., None])
 
 
 class ScreenedDensity:
@@ -85,7 +83,7 @@ class ScreenedDensity:
         factors, *curves = self.screening(thirds)
         functions, _, harmonics, *_ = parts
         values = torch.bmm(harmonics.transpose(1, 2), functions * factors[..., None])
-        return ScreenedValues(values, parts, thirds, factors, *curves)
+        return ScreenedValues(values, batch.vectors, parts, thirds, factors, *curves)
 
 
 class _Pull(torch.autograd.Function):

@@ -44,16 +44,19 @@ class ThirdAtoms:
         Of the batch.
     pairs, others : Tensor of shape (n,)
         Row of ij and of ik among all pairs of the batch, padding included.
+    triples : Tensor of shape (n,)
+        Row of ijk among all triples.
     numbers : tuple of Tensor of shape (n,)
         Atomic numbers of i, j and k.
     coordinate : Tensor of shape (n,)
         C.
     weights : Tensor of shape (n,)
         w.
-    by_pair, by_other : Tensor of shape (n, 3)
-        Derivatives of C with respect to the vectors ij and ik, times w, in 1/Å.
-    weight_by_other : Tensor of shape (n, 3)
-        Derivative of w with respect to the vector ik, in 1/Å.
+    along_pair, along_other, across : Tensor of shape (n,)
+        Times w, dC/dr_ij is ``along_pair r_ij + across r_ik`` and dC/dr_ik is
+        ``along_other r_ik + across r_ij``, with vectors r; in 1/Å².
+    edge : Tensor of shape (n,)
+        dw/dr_ik is ``edge r_ik``; in 1/Å².
 
     References
     ----------
@@ -63,12 +66,14 @@ class ThirdAtoms:
     shape: tuple[int, int]
     pairs: Tensor
     others: Tensor
+    triples: Tensor
     numbers: tuple[Tensor, Tensor, Tensor]
     coordinate: Tensor
     weights: Tensor
-    by_pair: Tensor
-    by_other: Tensor
-    weight_by_other: Tensor
+    along_pair: Tensor
+    along_other: Tensor
+    across: Tensor
+    edge: Tensor
 
     @classmethod
     def of(cls, batch: AtomicBatch, cutoff: float) -> ThirdAtoms:
@@ -85,34 +90,62 @@ class ThirdAtoms:
         ThirdAtoms
         """
         n_rows, n_slots = batch.mask.shape
-        centers, pairs, others = _near(batch.vectors, batch.mask)
-        vectors = batch.vectors.reshape(-1, 3)
-        to_neighbor, to_other = vectors[pairs], vectors[others]
-        across = to_other - to_neighbor
-        u, p, q = (v.square().sum(-1) for v in (to_neighbor, to_other, across))
-        x, y = p / u, q / u
-        d = x - y
+        centers, pairs, others, triples, difference = _near(batch.vectors, batch.mask)
+        squares = batch.vectors.square().sum(-1).view(-1)
+        u, p = squares[pairs], squares[others]
+        x, d = p / u, difference / u
+        y = x - d
         # Rounding takes it to 0 where two atoms are all but at one place.
         below = (1 - d * d).clamp_(min=torch.finfo(d.dtype).eps)
         c = (2 * (x + y) - d * d - 1) / below
         # Derivatives with respect to x and y, then with respect to squared distances.
-        by_x, by_y = (2 - 2 * d * (1 - c)) / below, (2 + 2 * d * (1 - c)) / below
-        by_u, by_p, by_q = -(by_x * x + by_y * y) / u, by_x / u, by_y / u
-        weights, by_length = _weights(p.sqrt(), cutoff)
-        by_u, by_p, by_q = (2 * weights * by for by in (by_u, by_p, by_q))
-        end = by_q[:, None] * across
+        turn = 2 * d * (1 - c)
+        by_x, by_y = (2 - turn) / below, (2 + turn) / below
+        r = p.sqrt()
+        weights, by_length = _weights(r, cutoff)
+        scale = 2 * weights / u
         neighbors = batch.neighbor_numbers.reshape(-1)
         return cls(
             (n_rows, n_slots),
             pairs,
             others,
+            triples,
             (batch.numbers[centers], neighbors[pairs], neighbors[others]),
             c,
             weights,
-            torch.addcmul(-end, to_neighbor, by_u[:, None]),
-            torch.addcmul(end, to_other, by_p[:, None]),
-            to_other * (by_length / p.sqrt())[:, None],
+            scale * (by_y - by_x * x - by_y * y),
+            scale * (by_x + by_y),
+            -scale * by_y,
+            by_length / r,
         )
+
+    def pull(self, by_coordinate: Tensor, by_weight: Tensor, vectors: Tensor) -> Tensor:
+        """Return gradients with respect to the vectors from those with respect to C and w.
+
+        Parameters
+        ----------
+        by_coordinate : Tensor of shape (n,)
+            Before the factor w of C.
+        by_weight : Tensor of shape (n,)
+        vectors : Tensor of shape (n_centers, n_neighbors, 3)
+            Of the batch.
+
+        Returns
+        -------
+        Tensor of the shape of `vectors`
+            Linear in the gradients, and differentiable with respect to them.
+        """
+        n_rows, n_slots = self.shape
+        along = by_coordinate.new_zeros(n_rows * n_slots)
+        along = along.index_add(0, self.pairs, by_coordinate * self.along_pair)
+        of_others = by_coordinate * self.along_other + by_weight * self.edge
+        along = along.index_add(0, self.others, of_others)
+        # One product for each centre instead of a vector for each triple.
+        across = by_coordinate.new_zeros(n_rows * n_slots**2)
+        across = across.index_copy(0, self.triples, by_coordinate * self.across)
+        across = across.view(n_rows, n_slots, n_slots)
+        both = torch.bmm(across + across.transpose(1, 2), vectors)
+        return torch.addcmul(both, along.view(n_rows, n_slots, 1), vectors)
 
 
 def _weights(r, cutoff):
@@ -123,12 +156,14 @@ def _weights(r, cutoff):
 
 
 def _near(vectors, mask):
-    """Return centres, and rows of pairs ij and ik, of all k within the ellipse of ij."""
+    """Return all k within the ellipse of ij.
+
+    That is: centres, rows of pairs ij and ik and of triples, and differences r_ik² - r_jk².
+    """
     n_rows, n_slots = mask.shape
     step, out = max(1, _TRIPLES // n_slots**2), []
     for start in range(0, n_rows, step):
-        rows = slice(start, start + step)
-        v, real = vectors[rows], mask[rows]
+        v, real = vectors[start : start + step], mask[start : start + step]
         squares = v.square().sum(-1)
         # Padding is nobody's neighbour, and infinitely far as a third atom.
         u = torch.where(real, squares, 0.0)[:, :, None]
@@ -138,11 +173,17 @@ def _near(vectors, mask):
         near = torch.addcmul((2 * p - d).mul_(u), d, d) < 2 * u * u
         near.diagonal(dim1=1, dim2=2).fill_(False)
         i, j, k = near.nonzero(as_tuple=True)
-        i = i + start
-        out.append((i, i * n_slots + j, i * n_slots + k))
+        pairs = i * n_slots + j
+        triples = pairs * n_slots + k
+        first = start * n_slots
+        out.append((
+            i + start, pairs + first, i * n_slots + k + first, triples + first * n_slots,
+            d.view(-1)[triples],
+        ))  # fmt: skip
     if not out:
-        return (mask.new_zeros(0, dtype=torch.int64),) * 3
-    return tuple(map(torch.cat, zip(*out, strict=True)))
+        none = mask.new_zeros(0, dtype=torch.int64)
+        return none, none, none, none, vectors.new_zeros(0)
+    return out[0] if len(out) == 1 else tuple(map(torch.cat, zip(*out, strict=True)))
 
 
 class Screening(nn.Module):

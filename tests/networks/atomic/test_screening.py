@@ -90,20 +90,24 @@ def test_derivatives_of_sums_are_finite_differences():
     rng = np.random.default_rng(0)
     moves = torch.as_tensor(rng.standard_normal(batch.vectors.shape))
     thirds = ThirdAtoms.of(batch, CUTOFF)
-    pairs, others = (moves.view(-1, 3)[rows] for rows in (thirds.pairs, thirds.others))
+    assert ((thirds.weights > 0.01) & (thirds.weights < 0.99)).sum() > 5
+    by_pairs = torch.as_tensor(rng.standard_normal(batch.mask.shape)) * batch.mask
+
+    def total(thirds):
+        factors = torch.where(batch.mask, made(thirds)[0], 1.0)
+        return -float((by_pairs * factors.log()).sum())
+
     with torch.no_grad():
         _, values, slopes = made(thirds)
-        rates = slopes * (thirds.by_pair * pairs + thirds.by_other * others).sum(1)
-        rates += values * (thirds.weight_by_other * others).sum(1)
-        sums = []
-        for sign in (1, -1):
-            moved = replace(batch, vectors=batch.vectors + sign * step * moves)
-            sums.append(-made(ThirdAtoms.of(moved, CUTOFF))[0].log())
-    expected = ((sums[0] - sums[1]) / (2 * step))[batch.mask]
-    found = torch.zeros(batch.mask.numel()).double().index_add(0, thirds.pairs, rates)
-    assert ((thirds.weights > 0.01) & (thirds.weights < 0.99)).sum() > 5
-    found = found.view(batch.mask.shape)[batch.mask]
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+        of_thirds = by_pairs.view(-1)[thirds.pairs]
+        pulled = thirds.pull(of_thirds * slopes, of_thirds * values, batch.vectors)
+        totals = [
+            total(ThirdAtoms.of(replace(batch, vectors=batch.vectors + h * moves), CUTOFF))
+            for h in (step, -step)
+        ]
+    expected = (totals[0] - totals[1]) / (2 * step)
+    assert abs(expected) > 1
+    assert float((pulled * moves).sum()) == pytest.approx(expected, rel=1e-6)
 
 
 def test_third_atoms_do_not_depend_on_blocks(monkeypatch):
@@ -111,7 +115,7 @@ def test_third_atoms_do_not_depend_on_blocks(monkeypatch):
     whole = ThirdAtoms.of(batch, CUTOFF)
     monkeypatch.setattr(_screening, "_TRIPLES", 100)
     parts = ThirdAtoms.of(batch, CUTOFF)
-    for name in ("pairs", "others", "coordinate", "weights", "by_pair", "by_other"):
+    for name in ("pairs", "others", "coordinate", "weights", "along_pair", "across"):
         assert torch.equal(getattr(whole, name), getattr(parts, name))
 
 
@@ -121,7 +125,7 @@ def test_atoms_that_almost_coincide_stay_finite():
     other = [1.1663486957550049, 1.796903133392334, -0.30544063448905945]
     trimer = cluster([14, 79, 14], [[0, 0, 0], one, other])
     thirds = ThirdAtoms.of(batch_of(Structures.of([trimer]), torch.float32), CUTOFF)
-    for name in ("coordinate", "by_pair", "by_other", "weight_by_other"):
+    for name in ("coordinate", "along_pair", "along_other", "across", "edge"):
         assert torch.isfinite(getattr(thirds, name)).all()
 
 
