@@ -7,6 +7,10 @@ import re
 _GROUPED = re.compile(r"[+-]?[1-9][0-9]{0,2}\.[0-9]{3}")
 _SHORT = re.compile(r"[+-]?(0|[1-9][0-9]{0,2})")
 
+# Points of several groups, or before a comma; and decimal commas, beside which points are groups.
+_GROUPS = re.compile(r"[+-]?[1-9][0-9]{0,2}((\.[0-9]{3}){2,}(,[0-9]+)?|\.[0-9]{3},[0-9]+)")
+_COMMA = re.compile(r"[+-]?(0|[1-9][0-9]*),([0-9]{1,2}|[0-9]{4,})")
+
 
 def may_be_thousands(cells) -> tuple[int | None, bool]:
     """Look for numbers such as ``1.006``, which may be 1006, in the cells of a column.
@@ -42,3 +46,21 @@ def may_be_thousands(cells) -> tuple[int | None, bool]:
         elif cell:
             return None, False
     return (None, False) if first is None else (first, mixed)
+
+
+def shows_thousands(cells) -> str | None:
+    """Return a number that shows that points of a table separate thousands; None without one.
+
+    Parameters
+    ----------
+    cells : sequence of str
+
+    Examples
+    --------
+    >>> from sk_ednn._utils.thousands import shows_thousands
+    >>> shows_thousands(["-5.000", "1.234.567"]), shows_thousands(["1.5", "0,25"])
+    ('1.234.567', '0,25')
+    >>> shows_thousands(["1.234", "1,234", "01.02.2026", "a"]) is None
+    True
+    """
+    return next((each for each in cells if _GROUPS.fullmatch(each) or _COMMA.fullmatch(each)), None)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._utils.thousands import may_be_thousands
+from .._utils.thousands import may_be_thousands, shows_thousands
 from ._table_numbers import (
     LEADING_ZERO,
     LIKE_A_NUMBER,
@@ -211,15 +211,19 @@ def _require_no_blanks(path, text, rows) -> None:
 
 
 def _require_no_thousands(path, rows, j) -> None:
-    """Raise if points separate thousands, as in 1.006 beside 950."""
+    """Raise if points may separate thousands, as in 1.006 beside 950 or beside 1.234.567."""
     first, mixed = may_be_thousands([row.cells[j] for row in rows])
-    if first is not None and mixed:
+    if first is None:
+        return
+    others = (cell for row in rows for k, cell in enumerate(row.cells) if k != j)
+    shown = None if mixed else shows_thousands(others)
+    if mixed or shown is not None:
         cell = rows[first].cells[j]
+        why = "other numbers have no point" if mixed else f"another column has {shown}"
         raise Unreadable(
             f"{path}: line {rows[first].line} contains {cell!r}, which may be {cell} or "
-            f"{cell.replace('.', '')}, since other numbers have no point. Write thousands without "
-            "separators, and numbers with decimals as they are with a point in all lines, such as "
-            "3.0."
+            f"{cell.replace('.', '')}, since {why}. Write thousands without separators, and "
+            "numbers with decimals as they are with a point in all lines, such as 3.0."
         )
 
 

@@ -47,7 +47,8 @@ def read_sheet(path: str) -> list[list[str]]:
     Warns
     -----
     UserWarning
-        If other visible sheets have cells, or rows are hidden, as by a filter, which are read too.
+        If other visible sheets have cells, rows are hidden, as by a filter, which are read too, or
+        values of formulas are not in the file.
     """
     with needing(f"Reading {path}", extra="images"):
         from openpyxl import load_workbook
@@ -79,8 +80,36 @@ def read_sheet(path: str) -> list[list[str]]:
             path, f"{n_hidden} row(s) of the sheet {sheet.title!r} are hidden, as by a filter, and "
             "are read, too. Delete those that are not meant."
         )  # fmt: skip
-    rows = sheet.iter_rows(values_only=True)
-    return [["" if cell is None else _text(cell) for cell in row] for row in rows]
+    formulas = _without_values(path, sheet)
+    return [
+        [formulas.get(cell.coordinate, "") if cell.value is None else _text(cell.value)
+         for cell in row]
+        for row in sheet.iter_rows()
+    ]  # fmt: skip
+
+
+def _without_values(path, sheet) -> dict[str, str]:
+    """Return the formulas of a sheet whose values are not in the file, by their cells.
+
+    Programs that write workbooks without computing them leave the values to Excel.
+    """
+    if all(cell.value is not None for row in sheet.iter_rows() for cell in row):
+        return {}
+    from openpyxl import load_workbook
+
+    found = {
+        cell.coordinate: str(getattr(cell.value, "text", cell.value))
+        for row in load_workbook(path)[sheet.title].iter_rows()
+        for cell in row
+        if cell.data_type == "f" and sheet[cell.coordinate].value is None
+    }
+    if found:
+        first, formula = next(iter(found.items()))
+        _warn(
+            path, f"the values of {len(found)} formula(s) are not in the file, the first in "
+            f"{first}: {formula}. Open it in Excel or LibreOffice, and save it there."
+        )  # fmt: skip
+    return found
 
 
 def _has_cells(sheet) -> bool:

@@ -120,7 +120,7 @@ def _pixels(image) -> np.ndarray:
 
 OPAQUE = "its alpha channel is opaque everywhere and was left out"
 # The tag of Exif with the orientation in which a camera was held.
-_ORIENTATION = 0x0112
+ORIENTATION = 0x0112
 TURNED = (
     "viewers show it turned or flipped, as its Exif data say; positions, boxes and maps are those "
     "of the pixels as stored"
@@ -131,7 +131,7 @@ def _is_turned(image) -> bool:
     # Without the tag near its beginning, a PNG would be decoded to its end to look for it.
     if image.format == "PNG" and "exif" not in image.info:
         return False
-    return image.getexif().get(_ORIENTATION, 1) not in (0, 1)
+    return image.getexif().get(ORIENTATION, 1) not in (0, 1)
 
 
 class _Plain:

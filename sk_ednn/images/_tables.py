@@ -15,7 +15,7 @@ import numpy as np
 
 from .._utils.file_names import require_plain
 from .._utils.masks import unknown_as_nan
-from .._utils.thousands import may_be_thousands
+from .._utils.thousands import may_be_thousands, shows_thousands
 from .._utils.wording import with_article
 from ._excel import NumberCell, read_sheet
 from ._picture import stem_of
@@ -298,7 +298,8 @@ def thousands(rows, j, header, where) -> str | None:
     Raises
     ------
     TableError
-        If numbers without points are among them, which numbers with three decimals are not.
+        If numbers without points are among them, which numbers with three decimals are not, or
+        other columns show that points separate thousands.
     """
     cells = [row.cells[j] for row in rows]
     first, mixed = may_be_thousands([cell.replace("\u2212", "-") for cell in cells])
@@ -308,9 +309,18 @@ def thousands(rows, j, header, where) -> str | None:
     row = rows[texts[0]]
     cell = row.cells[j]
     whole, what = cell.replace(".", ""), f"{header[j]!r} is {cell}, which may be {cell} or"
-    if mixed:
+    shown = shows_thousands(
+        [
+            other
+            for row in rows
+            for k, other in enumerate(row.cells)
+            if k != j and not isinstance(other, NumberCell)
+        ]
+    )
+    if mixed or shown is not None:
+        why = "" if mixed else f", since another column has {shown}"
         raise TableError(
-            f"{where}, line {row.line}: {what} {whole}. Write numbers without separators of "
+            f"{where}, line {row.line}: {what} {whole}{why}. Write numbers without separators of "
             "thousands. For areas and other amounts set counts=False (--amounts on the command "
             "line)."
         )

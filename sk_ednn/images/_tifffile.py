@@ -16,7 +16,7 @@ from ..fields._chunks import FILL
 from ..fields._packing import Packing
 from ._checks import PictureError
 from ._picture import READ_WHOLE_BYTES, Picture, reason_of
-from ._pillow import OPAQUE, opaque
+from ._pillow import OPAQUE, ORIENTATION, TURNED, opaque
 
 # Axes of tifffile that contain planes of a stack: Z, and pages without a name.
 _PLANES = "ZQI"
@@ -53,7 +53,9 @@ def open_tiff(path: str, name: str, missing_chunks="error") -> Picture:
         with tifffile.TiffFile(path) as file:
             if not file.series:
                 raise PictureError(f"{name}: the file contains no picture.")
-            series = file.series[0].levels[0]
+            # A preview may come first, which is marked as smaller.
+            full = [k for k, each in enumerate(file.series) if not each.keyframe.is_reduced] or [0]
+            series = file.series[full[0]].levels[0]
             _require_all_pages(file, series, name)
             if missing_chunks == "error":
                 _require_all_pieces(series, name)
@@ -64,7 +66,7 @@ def open_tiff(path: str, name: str, missing_chunks="error") -> Picture:
             dtype = np.dtype(series.dtype)
             n_bytes = int(series.size) * dtype.itemsize
             in_pieces = page.is_tiled or len(page.dataoffsets) > 1 or len(series.pages) > 1
-            n_other = len(file.series) - 1
+            is_turned = ORIENTATION in page.tags and page.tags[ORIENTATION].value not in (0, 1)
             needs = _missing_codec(page)
             packing, undecided = _packing(page, dtype, name)
     except PictureError:
@@ -93,15 +95,16 @@ def open_tiff(path: str, name: str, missing_chunks="error") -> Picture:
     by_region = in_pieces and n_bytes > READ_WHOLE_BYTES
     n_channels = layout.n_channels - has_alpha
     inverted = photometric == "MINISWHITE"
-    reader = _Tiff(path, name, layout, has_alpha, inverted, by_region, n_bytes, packing)
+    reader = _Tiff(path, name, layout, has_alpha, inverted, by_region, n_bytes, packing, full[0])
     notes = [OPAQUE] * has_alpha + ["it is stored inverted, and was turned"] * inverted
+    notes += [TURNED] * is_turned
     if undecided is not None:
         notes.append(
             f"it declares {undecided} as missing (GDAL_NODATA), which is also black or white: such "
             "pixels were taken for part of the picture; cut them away if they are not"
         )
-    if n_other:
-        notes.append(f"the first of {1 + n_other} pictures in the file was taken")
+    if len(full) > 1:
+        notes.append(f"the first of {len(full)} pictures in the file was taken")
     if inverted and dtype.kind not in "iu":
         raise PictureError(f"{name}: white is 0, and there is no number for black. Invert it.")
     grid = tuple(shape[k] for k in layout.grid)
@@ -262,10 +265,12 @@ def layout_of(axes, shape, name) -> _Layout:
 class _Tiff:
     """Read a region of a TIFF file: the pieces that it touches, or the whole file."""
 
-    def __init__(self, path, name, layout, has_alpha, inverted, by_region, n_bytes, packing=None):
+    def __init__(self, path, name, layout, has_alpha, inverted, by_region, n_bytes, packing=None,
+                 series=0):  # fmt: skip
         self.path, self.name, self.layout = path, name, layout
         self.has_alpha, self.inverted = has_alpha, inverted
         self.by_region, self.n_bytes, self.packing = by_region, n_bytes, packing
+        self.series = series
         self._opened = None
 
     def __call__(self, slices):
@@ -294,7 +299,7 @@ class _Tiff:
             "Save it as a tiled TIFF or as OME-Zarr, which are read by regions.",
         )  # fmt: skip
         with tifffile.TiffFile(self.path) as file:
-            return file.series[0].levels[0].asarray()
+            return file.series[self.series].levels[0].asarray()
 
     def _pieces(self):
         if self._opened is None:
@@ -302,7 +307,7 @@ class _Tiff:
                 import zarr
             import tifffile
 
-            store = tifffile.imread(self.path, aszarr=True, series=0, level=0)
+            store = tifffile.imread(self.path, aszarr=True, series=self.series, level=0)
             self._opened = zarr.open(store, mode="r")
         return self._opened
 

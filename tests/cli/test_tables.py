@@ -22,6 +22,12 @@ from sk_ednn.exceptions import TileMemoryError
 KEYS = ("y", "totals")
 # Text, the requested column, and the numbers.
 TABLES = {
+    "three decimals beside other numbers": (
+        "y;n\n1.006;1.234\n2.120;2.345\n",
+        "y",
+        [1.006, 2.12],
+    ),
+    "three decimals beside dates": ("y;n\n1.006;01.02.2026\n", "y", [1.006]),
     "one column": ("1.5\n-2\n# end\n3e2\n\n", None, [1.5, -2.0, 300.0]),
     "a name of several words": ("energy (eV), relaxed\n1\n2\n", None, [1.0, 2.0]),
     "a name above": ("energy\n1\n2\n", None, [1.0, 2.0]),
@@ -135,6 +141,13 @@ NO_TABLES = [
     ("y\n1_000\n", None, "line 2: '1_000' has separators of thousands"),
     ("id;y\n1;950\n2;1.006\n", None, "line 3 contains '1.006', which may be 1.006 or 1006"),
     ("y\n-12\n-3.500\n", None, "line 3 contains '-3.500', which may be -3.500 or -3500"),
+    (
+        "y;n\n-128.000;1.234.567\n-9.500;2\n",
+        "y",
+        "line 2 contains '-128.000', which may be -128.000 or",
+    ),
+    ("y;n\n1.006;7\n2.120;0,5\n", "y", "since another column has 0,5"),
+    ("y\tn\n1.006\t1.234,50\n2.120\t3\n", "1", "since another column has 1.234,50"),
     # what is not a number, though Python or a reader may see one
     ("y\n\u0661\n", None, "line 2: '\u0661' is not a number"),
     ("y\n0x10\n", None, "line 2: '0x10' has a unit"),

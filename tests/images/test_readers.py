@@ -519,3 +519,26 @@ def test_numbers_that_would_be_narrowed_or_stretched_are_refused(name, tmp_path)
     write(tmp_path / name)
     with pytest.raises(PictureError, match=f"{name}: .*({words}).*Save it as TIFF"):
         read_pictures(tmp_path / name)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_orientations_of_tiff_are_noted(orientation, tmp_path):
+    tiff(GREY, extratags=[(274, "H", 1, orientation, True)])(tmp_path / "a.tif")
+    [picture] = read_pictures(tmp_path / "a.tif")
+    np.testing.assert_array_equal(picture.array()[..., 0], GREY)
+    assert any("turned or flipped" in note for note in picture.notes) == (orientation != 1)
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("tiled", [{}, {"tile": (16, 16)}])
+def test_previews_are_not_taken_for_the_picture(first, tiled, tmp_path, monkeypatch):
+    monkeypatch.setattr("sk_ednn.images._tifffile.READ_WHOLE_BYTES", 0 if tiled else 1 << 26)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        pages = [(GREY[::4, ::4], {"subfiletype": 1}), (GREY, tiled)]
+        for values, options in pages if first else pages[::-1]:
+            file.write(values, photometric="minisblack", **options)
+    [picture] = read_pictures(tmp_path / "a.tif")
+    np.testing.assert_array_equal(picture.array()[..., 0], GREY)
+    assert picture.by_region == bool(tiled) and picture.notes == ()
+    if tiled:
+        picture.reader._opened.store.close()

@@ -258,6 +258,33 @@ def test_points_that_may_separate_thousands_are_refused_by_name(values, shown, t
     assert matches.notes == []
 
 
+@pytest.mark.parametrize("other", ["1.234.567", "1.234,5", "0,25"])
+def test_other_columns_show_that_points_separate_thousands(other, tmp_path):
+    text = "file;cells;area\n" + "".join(f"dish {k};{k}.006;{k}\n" for k in range(1, 4))
+    text += f"dish 4;4.006;{other}\n"
+    words = f"'cells' is 1.006, which may be 1.006 or 1006, since another column has {other}"
+    with pytest.raises(TableError, match=words):
+        matched(tmp_path, text, columns="cells")
+    matches = matched(tmp_path, text, columns="cells", counts=False)
+    np.testing.assert_array_equal(matches.totals, [1.006, 2.006, 3.006, 4.006])
+
+
+@pytest.mark.parametrize("formula", ["=3+4", '=IF(C2="x",1,2)'])
+def test_formulas_without_values_are_named(formula, tmp_path):
+    """Programs that write workbooks without computing them leave values to Excel."""
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in (["file", "cells"], ["dish 1", formula], ["dish 2", 5], ["dish 3", 6]):
+        book.active.append(row)
+    book.save(tmp_path / "counts.xlsx")
+    pictures = [each for each in PICTURES if each.name.startswith("dish")][:3]
+    with (
+        pytest.warns(UserWarning, match=r"1 formula\(s\) are not in the file, the first in B2: ="),
+        pytest.raises(TableError, match=r"'cells' of dish 1\S* is '=.*', which is not a number"),
+    ):
+        match_totals(pictures, tmp_path / "counts.xlsx")
+
+
 @pytest.mark.parametrize("last", ["0.512", "12.5", "1950", "3e2", "12.0000"])
 def test_points_beside_other_numbers_are_decimal(last, tmp_path):
     text = "".join(f"dish {k};{v}\n" for k, v in enumerate(("950", "1.006", "1.120", last), 1))
