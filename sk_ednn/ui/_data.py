@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 import os
+import re
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
 import numpy as np
 
 from .._utils.optional import needing
+from ..exceptions import MissingExtraError
 
 ARRAYS = (".npy", ".npz", ".h5", ".hdf5", ".hdf", ".zarr")
 TABLES = (".csv", ".tsv", ".txt", ".xlsx")
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 STRUCTURES = (".extxyz", ".xyz", ".traj", ".cif", ".vasp", ".poscar", ".xsf", ".pdb", ".gen")
 _NAMED_STRUCTURES = ("POSCAR", "CONTCAR", "XDATCAR", "OUTCAR", "vasprun")
+_BEGINNING_BYTES = 1 << 20  # of a table
+_SEPARATOR_LINE = re.compile(r'\s*"?sep=([;,\t|])"?[;,\t|]*(?:\r\n?|\n)')
 _MOST_ENTRIES = 2000  # of one folder
 FIELD_NAMES = ("X", "fields", "x", "data")
 TARGET_NAMES = ("y", "targets", "energies", "energy", "totals")
@@ -119,8 +125,11 @@ def arrays_in(path) -> list[Array]:
     """
     try:
         return _LISTERS.get(path.suffix.lower(), _in_hdf5)(path)
-    except (BadZipFile, EOFError, KeyError, OSError) as error:
-        raise ValueError(f"{path.name} cannot be read: {error}") from error
+    except MissingExtraError:
+        raise
+    except Exception as error:  # damaged headers raise errors of a dozen classes
+        why = str(error).partition("\n")[0] or type(error).__name__
+        raise ValueError(f"{path.name} cannot be read: {why}") from error
 
 
 def _header(name, file) -> Array:
@@ -210,13 +219,35 @@ def table_rows(path, most=200) -> tuple[list[str], list[list[str]]]:
 
         rows = read_sheet(str(path))
     else:
-        with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
-            sample = file.read(4096)
-            file.seek(0)
-            separator = max("\t;,|", key=sample.count)
-            rows = list(islice(csv.reader(file, delimiter=separator), most + 1))
+        text = _beginning(path)
+        given = _SEPARATOR_LINE.match(text)
+        text = text[given.end() :] if given else text
+        separator = given[1] if given else max("\t;,|", key=text[:4096].count)
+        try:
+            reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+            rows = list(islice(reader, most + 1))
+        except csv.Error as error:
+            raise ValueError(f"{path.name} is not a table of text: {error}") from error
     rows = [[str(cell) for cell in row] for row in rows[: most + 1] if row]
     return (rows[0], rows[1:]) if rows else ([], [])
+
+
+def _beginning(path) -> str:
+    """Return the first lines of a text, in the encodings in which spreadsheets save tables."""
+    with open(path, "rb") as file:
+        content = file.read(_BEGINNING_BYTES)
+    if len(content) == _BEGINNING_BYTES:  # a character may end behind it
+        content = content[: content.rfind(b"\n") + 1] or content
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        text = content.decode("utf-16", errors="replace")
+    else:
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = content.decode("cp1252", errors="replace")
+    if "\0" in text:
+        raise ValueError(f"{path.name} is not a table of text. Save it as CSV in UTF-8.")
+    return text
 
 
 def number_columns(header, rows) -> dict[str, str]:

@@ -153,6 +153,8 @@ class Count:
             raise ValueError("Drop your pictures, or choose a folder with them.")
         if self.totals is None:
             raise ValueError("Add a table with the name of each picture and its number.")
+        if not self.minutes:
+            raise ValueError("Enter the minutes of training.")
         words = ["count", "fit", str(self.pictures), str(self.totals)]
         options = {
             "minutes": f"{self.minutes:g}",

@@ -1,9 +1,11 @@
 """Contents of the pages: curves, commands, times, rows, searches, clusters."""
 
+import asyncio
 import json
 import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -105,6 +107,8 @@ def test_count_asks_for_pictures_and_table():
         Count().words()
     with pytest.raises(ValueError, match="table"):
         Count(pictures="a").words()
+    with pytest.raises(ValueError, match="Enter the minutes"):  # an empty field
+        Count(pictures="a", totals="b.csv", minutes=None).words()
     assert Count(pictures="a", totals="b.csv").words() == [
         "count",
         "fit",
@@ -148,12 +152,20 @@ def test_objects_are_listed_and_never_loaded(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"PK", b"\x93NUMPY\x01\x00\xff\xff", b"no file of arrays"]
+    "content",
+    [
+        b"",
+        b"PK",
+        b"\x93NUMPY\x01\x00\xff\xff",
+        b"no file of arrays",
+        b"\x93NUMPY\x01\x00\x10\x00{{{{{{{{{{{{{{{\n",
+        b"\x93NUMPY\x01\x00\x10\x00{'descr': '<zz' \n",
+    ],
 )
 @pytest.mark.parametrize("name", ["a.npz", "a.npy"])
 def test_damaged_files_are_named(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises((ValueError, EOFError)):
+    with pytest.raises(ValueError, match=f"^{name} cannot be read: ."):
         arrays_in(tmp_path / name)
 
 
@@ -175,6 +187,65 @@ def test_kinds_and_usual_names():
 def test_tables_are_read_as_text(tmp_path):
     (tmp_path / "t.csv").write_text("\ufefffile;cells\n<b>a</b>.png;12\n", encoding="utf-8")
     assert table_rows(tmp_path / "t.csv") == (["file", "cells"], [["<b>a</b>.png", "12"]])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("first", ["", "sep=;\r\n", '"sep=;"\n'])
+def test_tables_are_read_in_the_encodings_of_spreadsheets(encoding, first, tmp_path):
+    (tmp_path / "t.csv").write_bytes(f"{first}Größe;é\r\na.png;12\r\n".encode(encoding))
+    assert table_rows(tmp_path / "t.csv") == (["Größe", "é"], [["a.png", "12"]])
+
+
+def test_the_first_rows_of_a_large_table_are_whole(tmp_path):
+    row = "äöü" * 100 + ";1\n"
+    (tmp_path / "t.csv").write_text("name;count\n" + row * 3000, encoding="utf-8")
+    header, rows = table_rows(tmp_path / "t.csv", 10_000)
+    assert header == ["name", "count"] and {tuple(each) for each in rows} == {("äöü" * 100, "1")}
+
+
+@pytest.mark.parametrize("content", [b"a,b\n\0,1\n", b"x" * 200_000])
+def test_files_that_are_no_tables_are_named(content, tmp_path):
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=r"^t\.csv is not a table of text"):
+        table_rows(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("slow", ["first", "second"])
+def test_a_file_that_is_read_slowly_does_not_replace_a_later_choice(slow, monkeypatch):
+    """Arrays of one file would otherwise be those of a command with another file."""
+    pytest.importorskip("nicegui")
+    from unittest.mock import MagicMock
+
+    from sk_ednn.ui._pages import start
+
+    files = {f"/{name}.npz": [Array(name, (4, 3, 3), "int8")] for name in ("first", "second")}
+    seconds = {f"/{name}.npz": 0.2 * (name == slow) for name in ("first", "second")}
+
+    async def aside(function, *arguments):
+        path = next(each for each in map(str, arguments) if each in files)
+        await asyncio.sleep(seconds[path])
+        if function is start.arrays_in:
+            return files[path]
+        return SimpleNamespace(path=path, looks_like_channels=path == "/first.npz")
+
+    for name in ("ui", "text", "later"):
+        monkeypatch.setattr(start, name, MagicMock())
+    monkeypatch.setattr(start, "aside", aside)
+    page = MagicMock(spec=start._Start)
+    for name in ("choose", "read"):
+        setattr(page, name, getattr(start._Start, name).__get__(page))
+    for name in ("rest", "shown", "site", "cards"):
+        setattr(page, name, MagicMock())
+
+    async def choices():
+        one = asyncio.create_task(page.choose(Path("/first.npz")))
+        await asyncio.sleep(0.05)
+        await asyncio.gather(one, page.choose(Path("/second.npz")))
+
+    asyncio.run(choices())
+    assert (str(page.fit.fields), page.fit.fields_name) == ("/second.npz", "second")
+    assert page.data.path == "/second.npz" and not page.fit.channels_last
+    assert page.arrays == files["/second.npz"]
 
 
 # --- searches and clusters

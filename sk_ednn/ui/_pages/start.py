@@ -103,8 +103,9 @@ class _Start:
         elif systems:
             several = len(systems) > 1 and structures == systems
             self.files.select(systems[0])
-            await self.choose(systems[0].parent if several else systems[0])
-            if self.data is None:
+            chosen = systems[0].parent if several else systems[0]
+            await self.choose(chosen)
+            if self.data is None or self.fit.fields != chosen:
                 return
             if len(systems) > 1 and not several:
                 ui.notify(f"{systems[0].name} is used. Add totals under 2, Totals in another file.")
@@ -120,8 +121,8 @@ class _Start:
 
     async def choose(self, path):
         """Show what is in a file."""
-        self.fit = Fit(fields=path)
-        self.data, self.arrays = None, []
+        self.fit = fit = Fit(fields=path)
+        self.data, self.arrays, arrays = None, [], []
         self.rest.clear()
         self.shown.clear()
         with self.shown:
@@ -129,20 +130,25 @@ class _Start:
             text("p", "Reading …", "muted")
         try:
             if (path.is_dir() and path.suffix != ".zarr") or kind_of(path) == "structures":
-                self.fit.structures = True
-                self.data = await aside(_preview.structures, path)
+                fit.structures = True
+                data = await aside(_preview.structures, path)
             else:
-                self.arrays = await aside(arrays_in, path)
-                name = usual(self.arrays, FIELD_NAMES, range(2, 9))
-                self.fit.fields_name = name or next((a.name for a in self.arrays), "")
-                totals = usual(self.arrays, TARGET_NAMES, range(1, 2))
-                self.fit.targets_name = totals or ""
-                await self.read()
+                arrays = await aside(arrays_in, path)
+                name = usual(arrays, FIELD_NAMES, range(2, 9))
+                fit.fields_name = name or next((a.name for a in arrays), "")
+                totals = usual(arrays, TARGET_NAMES, range(1, 2))
+                fit.targets_name = totals or ""
+                data = await self.read(fit)
         except Exception as error:  # whatever readers of files of others raise
+            if self.fit is not fit:
+                return
             self.shown.clear()
             with self.shown:
                 text("p", str(error).partition("\n")[0][:500], "bad")
             return
+        if self.fit is not fit:  # another file was chosen while this one was read
+            return
+        self.data, self.arrays = data, arrays
         self.draw_data()
         self.draw_rest()
         if not self.fit.structures:
@@ -153,12 +159,11 @@ class _Start:
         self.pace = await aside(lambda: _model_times.pace_of(self.site.runs()))
         self.draw_cards()
 
-    async def read(self):
-        """Read the fields that are chosen."""
-        self.data = await aside(
-            _preview.fields, self.site.tools.read_array, self.fit.fields, self.fit.fields_name
-        )
-        self.fit.channels_last = self.data.looks_like_channels
+    async def read(self, fit):
+        """Return the fields that are chosen, and set whether they seem to have channels."""
+        data = await aside(_preview.fields, self.site.tools.read_array, fit.fields, fit.fields_name)
+        fit.channels_last = data.looks_like_channels
+        return data
 
     def draw_data(self):
         """Draw the systems, and the choices."""
@@ -184,12 +189,16 @@ class _Start:
 
     async def other_fields(self, event):
         """Use another array of the file."""
-        self.fit.fields_name = event.value
+        fit, name = self.fit, event.value
+        fit.fields_name = name
         try:
-            await self.read()
+            data = await self.read(fit)
         except Exception as error:
             complain(error)
             return
+        if self.fit is not fit or fit.fields_name != name:  # chosen meanwhile
+            return
+        self.data = data
         self.draw_data()
         self.draw_rest()
 
@@ -291,6 +300,7 @@ class _Start:
 
     async def add_totals(self, path):
         """Add the columns or arrays of a file to the choice, and take the only one or the usual."""
+        fit = self.fit
         try:
             if kind_of(path) == "table":
                 names = number_columns(*await aside(table_rows, path, 3)) or {"": ""}
@@ -299,6 +309,8 @@ class _Start:
                          if len(a.shape) in (1, 2)}  # fmt: skip
         except Exception as error:
             complain(error)
+            return
+        if self.fit is not fit:  # other systems were chosen while the totals were read
             return
         if not names:
             complain(f"There are no totals in {path.name}.")
