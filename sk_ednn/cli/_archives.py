@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 from zipfile import ZipFile
 
@@ -20,6 +21,7 @@ _READ_HEADER = {
         0,
     ): np.lib.format.read_array_header_2_0,  # differs for structured arrays
 }
+_ONE_NUMBER_BYTES = 1024  # of a part with one number, and its header
 _ADVICE = "Write the array to an .npy file, which is mapped into memory."
 
 
@@ -72,10 +74,39 @@ def _read_part(path, archive, wanted) -> np.ndarray:
         _require_size(where, header, part.file_size)
         # Compressed arrays may be a thousand times larger in memory.
         require_memory(nbytes(header.shape, header.dtype), f"Reading {where}", _ADVICE)
+    packing = _packing(archive, names, name, header, where)
     with archive.open(part) as file:
         values = np.lib.format.read_array(file, allow_pickle=False)
         file.read(1)  # at the end of a part, its checksum is compared
+    if packing is not None:
+        packing.require_values(values, where)
     return values
+
+
+def _packing(archive, names, name, header, where):
+    """Return the packing of integers, or None; an archive has numbers in place of attributes.
+
+    Raises
+    ------
+    ValueError
+        If the integers are packed.
+    """
+    if header.dtype.kind not in "iu":
+        return None
+    attributes = {}
+    for other in names:
+        if other == name or archive.getinfo(f"{other}.npy").file_size > _ONE_NUMBER_BYTES:
+            continue
+        with archive.open(f"{other}.npy") as file:
+            one = _header(other, file)
+            if one.dtype.kind not in "biuf" or np.prod(one.shape, dtype=int) != 1:
+                continue
+        with archive.open(f"{other}.npy") as file:
+            value = np.lib.format.read_array(file, allow_pickle=False)
+        attributes[other.removeprefix(f"{name}_")] = value.item()
+    from ..fields._packing import Packing
+
+    return Packing.of(SimpleNamespace(attrs=attributes, dtype=header.dtype), where)
 
 
 def _suits(archive, name, wanted) -> bool:

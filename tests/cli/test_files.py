@@ -260,6 +260,36 @@ def test_holes_in_stores_are_named(tmp_path):
         assert str(raised.value).startswith(f"{tmp_path}/a.")
 
 
+@pytest.mark.parametrize("shape", [(), (1,)])
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("scale_factor", 0.5, "is packed: .*scale_factor=0.5"),
+        ("add_offset", 273, "is packed: .*add_offset=273"),
+        ("X_scale_factor", 0.5, "is packed"),
+        ("_FillValue", 3, "contains 3 at .* mark as missing"),
+        ("nodata", 3, "contains 3 at"),
+        ("scale_factor", 1.0, None),
+        ("_FillValue", -9999, None),
+        ("temperature", 2.5, None),
+        ("y_scale_factor", 0.5, None),
+    ],
+)
+def test_numbers_beside_packed_integers_of_an_archive_are_heeded(
+    name, value, words, shape, tmp_path
+):
+    """An archive has no attributes; its numbers are what writers have in their place."""
+    X = np.arange(8, dtype=np.int16).reshape(2, 4)
+    beside = {name: np.full(shape, value), "label": np.array("spins"), "sizes": np.arange(3)}
+    np.savez(tmp_path / "a.npz", X=X, real=X / 2.0, **beside)
+    np.testing.assert_array_equal(read_array(f"{tmp_path}/a.npz::real", ()), X / 2.0)
+    if words is None:
+        np.testing.assert_array_equal(read_array(f"{tmp_path}/a.npz::X", ()), X)
+        return
+    with pytest.raises(ValueError, match=f"a.npz::X {words}"):
+        read_array(f"{tmp_path}/a.npz::X", ())
+
+
 # --- invalid files, and arrays that do not fit ---------------------------------------------------
 
 
