@@ -8,6 +8,8 @@ from ..structures import neighbor_pairs
 from ..structures._distances import spread
 from ..structures._repulsion import covalent_radii
 
+# Energies at least, and the rounding of one in eV/atom that matters.
+_FEW, _ROUNDED = 3, 5e-4
 # Neighbours whose directions show whether forces vanish by symmetry, in Å; structures looked at.
 _NEAR, _LOOKED_AT = 4.0, 50
 # The least length of a sum of unit vectors, weighted by distance, that symmetry does not explain.
@@ -18,6 +20,29 @@ _ATOMS, _RADIUS = 4096, 8.0
 _BOHR = (1.45, 2.4)
 # Noble gases have no bonds, and alkali metals long ones.
 _UNBOUND = (2, 10, 18, 36, 54, 86, 3, 11, 19, 37, 55, 87)
+
+
+def rounded(data):
+    """Yield a warning of energies that are rounded to single precision, as some formats do.
+
+    Parameters
+    ----------
+    data : LabelledStructures
+    """
+    known = np.flatnonzero(~np.isnan(data.energies))
+    energies, sizes = data.energies[known], data.structures.sizes[known]
+    if len(energies) < _FEW or (energies == np.round(energies)).all():
+        return
+    with np.errstate(over="ignore"):
+        single = energies.astype(np.float32)
+    steps = np.spacing(np.abs(single)) / sizes
+    if (single == energies).all() and steps.max() > _ROUNDED:
+        k = known[np.argmax(steps)]
+        yield (
+            "All energies are numbers of single precision, rounded to "
+            f"{1e3 * steps.max():.2g} meV/atom in {data.places[k]}. Write them in double "
+            "precision, or subtract the energies of atoms before."
+        )
 
 
 def zeros(data):

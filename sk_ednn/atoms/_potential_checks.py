@@ -7,7 +7,7 @@ import numpy as np
 from ..fields._marks import doubt_of_marks
 from ..structures import neighbor_pairs
 from ..structures._elements import symbol
-from ._doubtful_labels import lengths, zeros
+from ._doubtful_labels import lengths, rounded, zeros
 from ._mixed_labels import (
     energies_of_other_units,
     forces_along_other_axes,
@@ -94,7 +94,8 @@ def _notes_by_check(data) -> dict[str, list[str]]:
     # Less exact, and for structures that are not steps of a trajectory, or cells that are equal.
     pairs = [*_pairs(data, *(not each for each in work.values()))]
     checks = (
-        _marks, _composition, _close, _contradictions, _enormous, zeros, lengths, net_forces
+        _marks, _composition, _close, _contradictions, _enormous, rounded, zeros, lengths,
+        net_forces,
     )  # fmt: skip
     return {check.__name__: [*check(data)] for check in checks} | work | {"pairs": pairs}
 

@@ -20,6 +20,9 @@ from ._named_units import require_named_units
 # Formats that may contain pickles, which run code when they are read.
 _PICKLES = {"bundletrajectory", "trj", "pickle"}
 _HEAD_BYTES = 4
+# Formats whose last number is one of the last atom. Others, such as outputs of programs that were
+# stopped, end in numbers that are not read.
+_END_IN_POSITIONS = {"extxyz", "xyz", "vasp", "vasp-xdatcar", "xsf", "gen", "lammps-data"}
 # A comment of aenet. It writes forces in eV/Å, but ASE assumes Ha/Å in XSF files.
 _XSF_ENERGY = re.compile(r"#\s*total energy\s*=\s*(\S+)\s*eV\s*$", re.IGNORECASE)
 
@@ -220,12 +223,12 @@ def _frames(file, index):
         return read_deepmd(file), False
     require_plain(file)
     from ase.io import iread
-    from ase.io.formats import filetype, get_ioformat, string2index
+    from ase.io.formats import filetype, string2index
 
     kind = filetype(file)
     if kind in _PICKLES:
         raise ValueError("it may be a pickle, which can run code when it is read; convert it first")
-    if not get_ioformat(kind).isbinary:
+    if kind in _END_IN_POSITIONS:
         require_whole_end(file)
     selected = slice(None) if index is None else string2index(index)
     if isinstance(selected, int):  # not every format supports a single index

@@ -555,6 +555,24 @@ def test_labels_that_seem_to_mark_missing_ones_are_doubted(kind):
     assert "contains -9999 at [" in note and "use NaN for unknown labels" in note
 
 
+@pytest.mark.parametrize(
+    ("level", "dtype", "is_coarse"),
+    [
+        (-150_000.0, np.float32, True), (-150_000.0, np.float64, False), (-20.0, np.float32, False),
+    ],
+)  # fmt: skip
+def test_energies_in_single_precision_are_noted_where_it_matters(level, dtype, is_coarse):
+    """Total energies of all electrons are so large that the differences are rounded."""
+    atoms = labelled_atoms(6)
+    for each in atoms:
+        energy = each.calc.results["energy"] + level
+        each.calc.results["energy"] = np.asarray(energy, dtype).item()
+    notes = [note for note in data_notes(labelled(atoms)) if "single precision" in note]
+    assert len(notes) == is_coarse
+    if is_coarse:  # steps of 2**-6 eV, of four atoms
+        assert f"rounded to {1e3 * 2**-6 / 4:.2g} meV/atom in structure" in notes[0]
+
+
 @pytest.mark.parametrize("unknown", [np.nan, None, np.ma.masked], ids=str)
 @pytest.mark.parametrize("kind", ["forces", "stress"])
 def test_labels_that_are_given_and_all_unknown_are_counted(kind, unknown):

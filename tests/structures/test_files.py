@@ -304,3 +304,30 @@ def test_other_encodings_are_named(encoding, remedy, tmp_path):
     (tmp_path / "a.extxyz").write_text(text, encoding=encoding)
     with pytest.raises(ValueError, match=f"a.extxyz cannot be read.*{remedy}"):
         read_structures(tmp_path / "a.extxyz")
+
+
+def test_calculations_that_were_stopped_have_their_whole_steps(tmp_path):
+    """A number that is cut off in the step that follows is not read."""
+    vectors = "".join(
+        f"<v> {' '.join(f'{4.0 * (i == j):.8f}' for j in range(3))} </v>\n" for i in range(3)
+    )
+    place = "<v> 0.12345678 0.25000000 0.50000000 </v>\n"
+    structure = (
+        f'><crystal><varray name="basis">\n{vectors}</varray></crystal>'
+        f'<varray name="positions">\n{place}</varray></structure>\n'
+    )
+    energy = '<energy><i name="e_fr_energy"> -1.5 </i><i name="e_wo_entrp"> -1.5 </i></energy>'
+    step = (
+        f"<calculation><scstep>{energy.replace('wo_entrp', '0_energy')}</scstep><structure"
+        f'{structure}<varray name="forces">\n{place}</varray>{energy}</calculation>\n'
+    )
+    head = (
+        '<?xml version="1.0" encoding="ISO-8859-1"?>\n<modeling><incar/><kpoints/><parameters/>'
+        '<atominfo><atoms>1</atoms><array name="atoms"><set><rc><c>Cu</c><c>1</c></rc></set>'
+        f'</array></atominfo>\n<structure name="initialpos"{structure}'
+    )
+    text = head + 3 * step
+    (tmp_path / "vasprun.xml").write_text(text[: text.rindex("0.50000000") + 5])
+    frames = read_structures(tmp_path / "vasprun.xml")
+    assert len(frames) == 2
+    np.testing.assert_allclose(frames[1].positions, [[4 * 0.12345678, 1.0, 2.0]])
