@@ -139,6 +139,8 @@ def _shown_once():
     shown = set()
 
     def show(message, category, *_, **__):
+        if issubclass(category, DeprecationWarning):
+            return  # for those who write code: one library may not follow another yet
         text = str(message)
         if category.__name__ == "LinAlgWarning":  # scipy: one per matrix, with numbers
             text = (

@@ -340,6 +340,15 @@ def test_warnings_are_lines_without_a_place_in_the_code(run, folder):
     assert warned.count("warning:") == 1
 
 
+@pytest.mark.filterwarnings("default")
+def test_deprecations_of_libraries_are_not_shown(capsys):
+    """As in Python, where they are shown to those who write the code that causes them."""
+    with one_line_errors():
+        warnings.warn("Setting the shape is deprecated", DeprecationWarning, stacklevel=1)
+        warnings.warn("The default will change", FutureWarning, stacklevel=1)
+    assert capsys.readouterr().err == "warning: The default will change\n"
+
+
 def test_objects_and_text_are_no_arrays(run, folder):
     np.save(folder / "objects.npy", np.array([np.zeros(2), np.zeros(3)], dtype=object))
     (folder / "text.npz").write_text("words")

@@ -199,7 +199,7 @@ BAD = {
     "a: \x00": "cannot be read as YAML: ",
     "[" * 2_000: "cannot be read as YAML: it is nested too deeply.",
     "\xff": "cannot be read as YAML: it is not text in UTF-8.",
-    "seed: 2001-13-40": "cannot be read as YAML: month must be in 1..12.",
+    "seed: 2001-13-40": "cannot be read as YAML: month must be in 1..12",
     "seed: !!bool x": "cannot be read as YAML: x.",
     "seed: !!timestamp x": "cannot be read as YAML: ",
     "seed: !!int x": "cannot be read as YAML: ",

@@ -307,8 +307,9 @@ def test_species_that_a_model_does_not_know_are_named(go, files):
 def test_settings_of_structures_come_from_a_file_too(go, files):
     for name in ("sheets", "strained"):
         io.write(files / "strained.extxyz", crystals(20, 0.01))
-        first = json.loads(go(f"fit {name}.extxyz -o a.ednn --save-config s.yaml --json").stdout)
-        again = json.loads(go("fit --config s.yaml -o b.ednn --json").stdout)
+        line = f"fit {name}.extxyz -o {name}-first.ednn --save-config s.yaml --json"
+        first = json.loads(go(line).stdout)
+        again = json.loads(go(f"fit --config s.yaml -o {name}-again.ednn --json").stdout)
         assert {**again, "output": None} == {**first, "output": None}  # sha256 and all
     go("fit sheets.extxyz -o c.ednn --spacing 0.3 --width 0.3 -q --save-config s.yaml")
     again = json.loads(go("fit --config s.yaml -o d.ednn --json").stdout)

@@ -139,6 +139,9 @@ def test_other_arrays_of_a_store_do_not_matter(tmp_path):
 
 def test_chunks_without_sites_are_named():
     zarr = pytest.importorskip("zarr")
-    array = zarr.create_array({}, shape=X.shape, dtype="f8", chunks=(0, 8, 6))
+    try:
+        array = zarr.create_array({}, shape=X.shape, dtype="f8", chunks=(0, 8, 6))
+    except ValueError:
+        pytest.skip("this version of zarr creates no such array")
     words = r"of shape \(12, 8, 6\) has chunks of shape \(0, 8, 6\), which have no sites"
     refused_in_all_ways(array, words)
