@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import typer
 
 from ..exceptions import DataWarning, EDNNError
+from ._paths import locks_of_a_command
 
 # ASE raises NotImplementedError for what a calculator does not calculate.
 _EXPECTED = (ValueError, TypeError, OSError, MemoryError, NotImplementedError)
@@ -21,7 +22,7 @@ _EXPECTED = (ValueError, TypeError, OSError, MemoryError, NotImplementedError)
 def one_line_errors():
     """Print errors and warnings in one line each; exit with 1 after an error."""
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), locks_of_a_command():
             warnings.showwarning = _shown_once()
             yield
     except (EDNNError, *_EXPECTED) as error:

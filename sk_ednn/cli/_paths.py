@@ -7,11 +7,14 @@ import os
 import sys
 import unicodedata
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from itertools import combinations
 from pathlib import Path
 
 import typer
 
+from .._utils.locking import Lock
 from .._utils.writing import check_writable
 
 # Parameters of all commands that are paths, and the contents of the files.
@@ -35,6 +38,10 @@ WRITTEN = {
     "save_config": "--save-config",
     "checkpoint": "--checkpoint",
 }
+
+
+# What is released at the end of the command that runs.
+_OF_COMMAND: ContextVar[ExitStack | None] = ContextVar("_OF_COMMAND", default=None)
 
 
 def check_paths(options) -> None:
@@ -99,11 +106,16 @@ def check_pictures(options, pictures) -> None:
 def may_replace(option: str, path: Path, force: bool) -> bool:
     """Return True if a file will be replaced; raise if that is not allowed.
 
+    The file is locked until the command ends: of two commands that began before either has written
+    it, the later one would replace the result of the other.
+
     Raises
     ------
     FileExistsError
-        If the file exists, without ``--force`` or the user's consent on a terminal.
+        If the file exists, without ``--force`` or the user's consent on a terminal, or if another
+        command is about to write it.
     """
+    _lock(option, path)
     if not path.exists():
         return False
     if force:
@@ -115,6 +127,32 @@ def may_replace(option: str, path: Path, force: bool) -> bool:
     raise FileExistsError(
         f"{path} exists. Add --force to replace it, or choose another name with {option}."
     )
+
+
+@contextmanager
+def locks_of_a_command():
+    """Release the locks of outputs at the end of a block, which is a command."""
+    with ExitStack() as stack:
+        token = _OF_COMMAND.set(stack)
+        try:
+            yield
+        finally:
+            _OF_COMMAND.reset(token)
+
+
+def _lock(option, path) -> None:
+    """Lock a file until the current command ends."""
+    stack = _OF_COMMAND.get()
+    if stack is None or (path.exists() and not path.is_file()):  # not of /dev/null
+        return
+    try:
+        lock = Lock(path)
+    except BlockingIOError as error:
+        raise FileExistsError(
+            f"{error} is about to write {path}. Wait until it has ended, or choose another name "
+            f"with {option}."
+        ) from error
+    stack.callback(lock.release)
 
 
 def _files(options, name) -> Iterator[Path]:

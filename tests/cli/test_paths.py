@@ -174,6 +174,31 @@ def test_a_model_is_replaced_when_asked_for(folder, run):
     assert target.read_bytes() != b"kept"
 
 
+@pytest.mark.parametrize("force", ["", " --force"])
+def test_of_two_commands_that_write_one_model_the_second_is_refused(force, folder, run):
+    """Otherwise the later one would replace the model of the other, which was not there before."""
+    from sk_ednn._utils.locking import Lock
+    from sk_ednn.cli._errors import one_line_errors
+    from sk_ednn.cli._paths import may_replace
+
+    lock = Lock(folder / "both.ednn")
+    try:
+        line = f"fit X.npy y.npy -m quadratic -o both.ednn{force}"
+        result = run(line, expected=1, force=False)
+        assert "is about to write both.ednn. Wait until it has ended" in result.stderr
+    finally:
+        lock.release()
+    run(f"fit X.npy y.npy -m quadratic -o both.ednn{force}", force=False)
+    assert sorted(path.name for path in folder.glob("both*")) == ["both.ednn"]
+    (folder / "both.ednn").unlink()
+    with one_line_errors():
+        assert not may_replace("--output", Path("both.ednn"), force=False)
+        with pytest.raises(BlockingIOError):
+            Lock("both.ednn")
+    Lock("both.ednn").release()
+    assert may_replace("--output", Path(os.devnull), force=True)
+
+
 @pytest.mark.parametrize(("answer", "replaced"), [("y\n", True), ("n\n", False), ("\n", False)])
 def test_on_a_terminal_you_are_asked_whether_to_replace_a_file(
     on_terminal, answer, replaced, tmp_path
