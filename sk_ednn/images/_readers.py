@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from os import PathLike, fspath
 from pathlib import Path
@@ -88,7 +89,26 @@ def read_pictures(source, *, channel_axis=None, missing_chunks="error") -> list[
             pictures.append(as_picture(one, f"picture {k}", channel_axis))
     if not pictures:
         raise PictureError("There are no pictures: the list is empty.")
-    return pictures
+    return _with_folders(pictures)
+
+
+def _with_folders(pictures) -> list[Picture]:
+    """Return pictures of several folders with the folder in names that would be equal otherwise."""
+    names = Counter(picture.name for picture in pictures)
+    equal = {id(each) for each in pictures if names[each.name] > 1 and each.path is not None}
+    folders = {
+        id(each): os.path.dirname(os.path.abspath(each.path)) for each in pictures if each.path
+    }
+    among = {folders[key] for key in equal}
+    if len(among) < 2:
+        return pictures
+    root = os.path.commonpath(among)
+    return [
+        replace(each, name=f"{os.path.relpath(folders[id(each)], root)}/{each.name}")
+        if id(each) in equal
+        else each
+        for each in pictures
+    ]
 
 
 def _from_name(name, opened) -> list[Picture]:

@@ -16,7 +16,7 @@ zarr = pytest.importorskip("zarr")
 from PIL import Image  # noqa: E402
 
 from sk_ednn import EDNNRegressor, GridTiling  # noqa: E402
-from sk_ednn.images import PictureError, as_picture, read_pictures  # noqa: E402
+from sk_ednn.images import PictureError, as_picture, match_totals, read_pictures  # noqa: E402
 from sk_ednn.images._checks import (  # noqa: E402
     pixel_digest,
     require_alike,
@@ -542,3 +542,18 @@ def test_previews_are_not_taken_for_the_picture(first, tiled, tmp_path, monkeypa
     assert picture.by_region == bool(tiled) and picture.notes == ()
     if tiled:
         picture.reader._opened.store.close()
+
+
+def test_equal_names_in_two_folders_have_their_folder(tmp_path):
+    """Otherwise no table could tell them apart."""
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        png(GREY if folder == "a" else 255 - GREY)(tmp_path / folder / "dish.png")
+    png(GREY)(tmp_path / "a" / "other.png")
+    pictures = read_pictures([tmp_path / "a", tmp_path / "b"])
+    assert [each.name for each in pictures] == ["a/dish.png", "other.png", "b/dish.png"]
+    np.testing.assert_array_equal(pictures[2].array()[..., 0], 255 - GREY)
+    (tmp_path / "t.csv").write_text("file,count\na/dish.png,1\nb/dish.png,2\nother,3\n")
+    assert match_totals(pictures, tmp_path / "t.csv").totals.tolist() == [1, 3, 2]
+    alone = read_pictures([tmp_path / "a", tmp_path / "a" / "dish.png"])  # one file, twice
+    assert [each.name for each in alone] == ["dish.png", "other.png", "dish.png"]
