@@ -1,7 +1,10 @@
 """Draw atoms with a fitted rasteriser on pixels of any shape, and differentiate fields."""
 
+import math
+
 import numpy as np
 
+from .._utils.memory import require_memory
 from ..structures._cells import is_straight
 from ._gaussians import draw_gaussians
 from ._gradients import DrawnGradient
@@ -65,7 +68,14 @@ def _draw(rasterizer, atoms, members, shape, spacing):
     image = image[atoms.owner]
     centres = atoms.scaled * shape
     channels = (None,) if rasterizer.channels_ is None else rasterizer.channels_
-    fields = np.zeros((len(members), *shape, len(channels)), dtype=rasterizer.dtype)
+    size = (len(members), *(int(n) for n in shape), len(channels))
+    require_memory(
+        math.prod(size) * np.dtype(rasterizer.dtype).itemsize,
+        f"A field of {' × '.join(map(str, size[1:-1]))} pixels for each of {len(members)} "
+        "structure(s)",
+        "Check the cells, which are in Å, or draw fewer structures at once.",
+    )
+    fields = np.zeros(size, dtype=rasterizer.dtype)
     stencil = None if rasterizer._separable else pixel_stencil(rasterizer, spacing)
     for c, number in enumerate(channels):
         drawn = image >= 0 if number is None else (image >= 0) & (atoms.numbers == number)

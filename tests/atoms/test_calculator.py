@@ -18,7 +18,7 @@ from ase.optimize import BFGS
 
 from sk_ednn import EDNNRegressor, GridTiling, ShiftAveraged
 from sk_ednn.atoms import EDNNCalculator, GaussianRasterizer
-from sk_ednn.exceptions import NoveltyWarning, TileModelError
+from sk_ednn.exceptions import NoveltyWarning, TileMemoryError, TileModelError
 from sk_ednn.uncertainty import novelty
 
 CELL = np.array([4.0, 4.8])
@@ -368,6 +368,17 @@ def test_invalid_structures_are_rejected(kernel, atoms, message):
         with pytest.raises(ValueError, match=message):
             atoms.get_potential_energy()
     assert not atoms.calc.results
+
+
+def test_cells_whose_field_does_not_fit_in_memory_are_named(kernel):
+    """Such as of a cell in another unit."""
+    draw = kernel.steps[0][1]
+    with pytest.raises(TileMemoryError, match=r"A field of \d+ × \d+ pixels .*Check the cells"):
+        draw.transform([changed(cell=[4e6, 4.8e6, 10])])
+    atoms = changed(cell=[4e6, 4.8e6, 10])
+    atoms.calc = EDNNCalculator(kernel)
+    with pytest.raises(MemoryError, match="Check the cells"):
+        atoms.get_potential_energy()
 
 
 def test_slabs_of_model_and_calculator_both_hold(kernel):
