@@ -92,7 +92,8 @@ def _of_files(name, files) -> dict[str, Any]:
         folder = Path(os.path.commonpath([file.parent for file in files]))
         names = [file.relative_to(folder).as_posix() for file in files]
         text = "".join(f"{d}  {n}\n" for d, n in zip(digests, names, strict=True))
-        description |= {"n_files": len(files), "sha256": hashlib.sha256(text.encode()).hexdigest()}
+        content = text.encode("utf-8", "surrogateescape")  # bytes of names that are no UTF-8
+        description |= {"n_files": len(files), "sha256": hashlib.sha256(content).hexdigest()}
         if len(files) <= _MOST_LISTED:
             description["files"] = dict(zip(names, digests, strict=True))
     if not whole:

@@ -52,8 +52,7 @@ def signature_of(path) -> tuple | None:
 
 def to_line(record) -> bytes:
     """Return a record as one line of JSON; numbers that are not finite become null."""
-    text = json.dumps(_finite(record), ensure_ascii=False, allow_nan=False, separators=(", ", ": "))
-    return text.encode() + b"\n"
+    return _dumped(record, separators=(", ", ": ")).encode() + b"\n"
 
 
 def write_json(path, record) -> None:
@@ -61,8 +60,18 @@ def write_json(path, record) -> None:
     if os.path.islink(path):
         os.unlink(path)
     with replacing(path, "w", encoding="utf-8") as file:
-        json.dump(_finite(record), file, ensure_ascii=False, allow_nan=False, indent=1)
+        file.write(_dumped(record, indent=1))
         file.write("\n")
+
+
+def _dumped(record, **layout) -> str:
+    """Return a record as JSON in UTF-8; bytes of names of files that are none are escaped."""
+    text = json.dumps(_finite(record), ensure_ascii=False, allow_nan=False, **layout)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(_finite(record), allow_nan=False, **layout)
+    return text
 
 
 def plain(value) -> Any:

@@ -47,6 +47,24 @@ def test_a_run_is_read_as_it_was_written(tmp_path):
     assert (resources["rss_bytes"] > 1e6).all() and (resources["cpu_s"] > 0).all()
 
 
+def test_names_of_files_that_are_no_utf_8_are_recorded(tmp_path):
+    """As of archives that were written on another system."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    names = [os.fsdecode(name) for name in (b"d\xff.npy", b"\xe9.npy")]
+    try:
+        for name in names:
+            np.save(folder / name, np.zeros(3))
+    except OSError:
+        pytest.skip("the file system has no such names")
+    settings = {"fields": str(folder / names[0]), "unit": "µeV"}
+    with record(tmp_path / "runs", kind="x", settings=settings, data={"fields": folder}) as run:
+        run.log(step=0, loss=1.0)
+    (one,) = RunFolder(tmp_path / "runs").runs()
+    assert one.settings == settings and one.status == "finished"
+    assert sorted(one.data["fields"]["files"]) == sorted(names)
+
+
 def test_files_are_read_by_hand(tmp_path):
     with record(tmp_path, "fit", settings={"alpha": 0.1}) as recorder:
         recorder.log(7, train_loss=float("nan"), stage="fit")
