@@ -13,6 +13,8 @@ from typing import Any
 from nicegui import background_tasks, run, ui
 from nicegui.elements.mixins.text_element import TextElement
 
+from ._words import readable
+
 PAGES = (
     ("/", "Start"),
     ("/runs", "Runs"),
@@ -89,7 +91,7 @@ def frame(request, title, lead=""):
 
 def text(tag, content, classes="") -> TextElement:
     """Return an element with a text, which is shown literally."""
-    return TextElement(tag=tag, text=str(content)).classes(classes)
+    return TextElement(tag=tag, text=readable(content)).classes(classes)
 
 
 @contextmanager
@@ -119,7 +121,7 @@ def picture(png: bytes | str, alt: str, classes="picture"):
 
     image = ui.element("img").classes(classes)
     source = png if isinstance(png, str) else "data:image/png;base64," + b64encode(png).decode()
-    image.props["src"], image.props["alt"] = source, alt
+    image.props["src"], image.props["alt"] = source, readable(alt)
     return image
 
 
@@ -211,5 +213,5 @@ def later(element, coroutine):
 
 def complain(error):
     """Show an error in one line."""
-    why = str(error).partition("\n")[0] or type(error).__name__
+    why = readable(error).partition("\n")[0] or type(error).__name__
     ui.notify(why[:600], type="negative", timeout=12000, close_button="Close", multi_line=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ._run_results import error_of
-from ._words import duration, in_words, kind_in_words, size
+from ._words import duration, in_words, kind_in_words, readable, size
 
 _MOST_LINES = 400  # of a log that is followed
 
@@ -43,9 +43,9 @@ class Row:
             "id": self.id,
             "kind": kind_in_words(self.kind),
             "status": self.status,
-            "message": self.message,
-            "data": self.data,
-            "model": self.model,
+            "message": readable(self.message),
+            "data": readable(self.data),
+            "model": readable(self.model),
             "progress": progress if self.status != "finished" else "",
             "error": self.error,
             "error_shown": "" if self.error is None else f"{self.error:.4g}",

@@ -14,6 +14,7 @@ from ..runs import RunFolder, launch, resume
 from ..runs._ids import is_id
 from ._run_table import RunRows
 from ._security import plain_name, within
+from ._words import readable
 
 UPLOADS = "uploads"
 
@@ -130,8 +131,8 @@ class Site:
         path = Path(path)
         for root in self.opened:
             if path.is_relative_to(root):
-                return str(Path(root.name) / path.relative_to(root))
-        return str(path)
+                return readable(Path(root.name) / path.relative_to(root))
+        return readable(path)
 
 
 _SECRET = re.compile(r"[\x00-\x1f\x7f]")
@@ -146,7 +147,7 @@ def shown_command(argv) -> str:
     >>> shown_command(["fit", "my spins.npz", "--focus", 2])
     "sk-ednn fit 'my spins.npz' --focus 2"
     """
-    return shlex.join(["sk-ednn", *(_SECRET.sub("?", str(word)) for word in argv)])
+    return shlex.join(["sk-ednn", *(_SECRET.sub("?", readable(word)) for word in argv)])
 
 
 def only_set(options: Mapping[str, Any]) -> list[str]:

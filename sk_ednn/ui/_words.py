@@ -74,3 +74,15 @@ def number(value) -> str:
 def in_words(key) -> str:
     """Return the name of a setting or result for reading."""
     return str(key).replace("_", " ")
+
+
+def readable(text) -> str:
+    """Return a text that can be sent to the browser: names of files may be no UTF-8.
+
+    Examples
+    --------
+    >>> from sk_ednn.ui._words import readable
+    >>> readable("d\udcff.npz")
+    'd?.npz'
+    """
+    return str(text).encode("utf-8", "replace").decode("utf-8")

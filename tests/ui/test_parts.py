@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import shutil
 from dataclasses import replace
@@ -228,8 +229,9 @@ def test_a_file_that_is_read_slowly_does_not_replace_a_later_choice(slow, monkey
             return files[path]
         return SimpleNamespace(path=path, looks_like_channels=path == "/first.npz")
 
-    for name in ("ui", "text", "later"):
+    for name in ("ui", "text"):
         monkeypatch.setattr(start, name, MagicMock())
+    monkeypatch.setattr(start, "later", lambda element, coroutine: coroutine.close())
     monkeypatch.setattr(start, "aside", aside)
     page = MagicMock(spec=start._Start)
     for name in ("choose", "read"):
@@ -686,3 +688,19 @@ def test_preview_recognises_channels_and_labels():
     assert not states.looks_like_channels
     assert states.hint == "The fields contain the integers 0, 1, 2, 3"
     assert Fields(rng.choice([-1, 1], size=(4, 12, 12))).hint is None
+
+
+def test_names_that_are_no_utf_8_can_be_sent_to_the_browser(tmp_path):
+    """One such file would otherwise stop the updates of the whole page."""
+    json = pytest.importorskip("nicegui").json
+    from sk_ednn.ui._site import Site
+
+    name = os.fsdecode(b"d\xff.npz")
+    with runs.record(tmp_path, kind="fit", settings={"fields": name, "model": name}):
+        pass
+    (run,) = runs.RunFolder(tmp_path).runs()
+    cells = row_of(run).cells()
+    assert "d?.npz" in json.dumps(cells)
+    assert json.dumps(shown_command(["fit", name]))
+    site = SimpleNamespace(opened=[tmp_path])
+    assert json.dumps(Site.shown(site, tmp_path / name)).endswith('d?.npz"')
