@@ -81,8 +81,9 @@ def readable(text) -> str:
 
     Examples
     --------
+    >>> import os
     >>> from sk_ednn.ui._words import readable
-    >>> readable("d\udcff.npz")
+    >>> readable(os.fsdecode(b"d\\xff.npz"))
     'd?.npz'
     """
     return str(text).encode("utf-8", "replace").decode("utf-8")
