@@ -77,13 +77,13 @@ def in_words(key) -> str:
 
 
 def readable(text) -> str:
-    """Return a text that can be sent to the browser: names of files may be no UTF-8.
+    r"""Return a text that can be sent to the browser: names of files may be no UTF-8.
 
     Examples
     --------
     >>> import os
     >>> from sk_ednn.ui._words import readable
-    >>> readable(os.fsdecode(b"d\\xff.npz"))
+    >>> readable(os.fsdecode(b"d\xff.npz"))
     'd?.npz'
     """
     return str(text).encode("utf-8", "replace").decode("utf-8")
