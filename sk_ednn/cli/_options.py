@@ -314,8 +314,8 @@ class Potentials:
         bool,
         typer.Option(
             "--screening",
-            help="Potentials, --model spectrum: learn how atoms between two others screen them, "
-            "for bulk phases of several coordinations and liquids.",
+            help="Potentials, --model spectrum: learn how atoms between two others screen them. "
+            "Try it where errors of training stay large.",
         ),
     ] = False
     weight_decay: Annotated[
