@@ -53,10 +53,11 @@ def fit(ctx: typer.Context, options) -> dict[str, Any]:
     _runs.place_output(ctx, options, "model.ednn")
     require_model_name(options.output)
     check_paths(options)
-    replaced = may_replace("--output", options.output, options.force)
     say = sayer(options)
     pictures = read_pictures(options.pictures, missing_chunks=options.missing_chunks)
     check_pictures(options, pictures)
+    # After the folder was read, to which this may add a lock.
+    replaced = may_replace("--output", options.output, options.force)
     counts = False if options.amounts else None
     matched = matched_totals(pictures, options.totals, say, column=options.column, counts=counts)
     pictures, totals, boxes = with_labels(options, pictures, matched, say)

@@ -210,7 +210,7 @@ def series_of(pictures, pattern, say):
             groups.append(hit.group(1) if hit.groups() else hit.group())
     distinct = list(dict.fromkeys(groups))
     shown = ", ".join(map(str, distinct[:_MAX_SERIES]))
-    say(f"{len(distinct)} series, each held out as a whole: {shown}")
+    say(f"{len(distinct)} series; the pictures of one are held out together or not at all: {shown}")
     return groups
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+import warnings
 from dataclasses import dataclass
 from functools import partial
 
@@ -145,8 +146,10 @@ def fit_members(settings, admitted, folds, geometry, standardization, seen, rng)
             }
             verbose = settings.verbose if k == 0 or alone else 0
             head = _heading(k, settings.n_members, n_jobs)
-            say = _Progress(verbose, stop, typical, head, len(held), k, settings.callback, ended,
-                            recipe, rounds, rounds - 1 - k // n_jobs)  # fmt: skip
+            say = _Progress(
+                verbose, stop, typical, head, len(held), k, settings.callback, ended, recipe,
+                rounds, rounds - 1 - k // n_jobs, guess=_error_of_mean(totals, held),
+            )  # fmt: skip
             kept = (
                 (None, None)
                 if checkpoint is None
@@ -297,14 +300,25 @@ def _samples(arrays, totals, boxes, geometry, standardization, sizes):
     return samples, owners
 
 
+def _error_of_mean(totals, held) -> float | None:
+    """Return the mean error if the mean of the held totals is the guess for each of them."""
+    rows = totals[held]
+    known = np.isfinite(rows)
+    if known.sum() < 2:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of a column without numbers
+        return float(np.nanmean(np.abs(rows - np.nanmean(rows, axis=0))))
+
+
 class _Progress:
     """Print how a training goes; end it if the callback or an interrupt ended the fit."""
 
     def __init__(self, verbose, stop, typical, head, n_held, member, callback, ended, recipe,
-                 rounds=1, later=0):  # fmt: skip
+                 rounds=1, later=0, guess=None):  # fmt: skip
         self.verbose, self.stop = verbose, stop
         self.typical, self.head, self.n_held, self.member = typical, head, n_held, member
-        self.callback, self.ended = callback, ended
+        self.guess, self.callback, self.ended = guess, callback, ended
         # Trainings after each other: all of them, and those after this one.
         self.recipe, self.rounds, self.later, self.first = recipe, rounds, later, None
         self.early, self.next, self.judged = False, _STEP, False
@@ -341,7 +355,11 @@ class _Progress:
             if "error" in row:
                 off = f"off by {plain(row['error'], 3)} of {plain(self.typical)}"
                 line += f": {off} on {self.n_held} pictures not seen"
+                if self.guess is not None:
+                    line += f" (their mean as a guess: {plain(self.guess, 3)})"
             self.write(line)
+            if progress >= 1 and "error" in row:
+                self.write("last step: the pictures are counted once more, in all orientations")
         self.early |= early
         while self.next <= progress:
             self.next += _STEP

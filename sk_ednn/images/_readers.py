@@ -25,6 +25,7 @@ _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _BESIDE = {
     ".csv", ".tsv", ".txt", ".xlsx", ".xls", ".ods", ".json", ".yaml", ".yml", ".xml", ".md",
     ".html", ".pdf", ".db", ".ini", ".log", ".ednn", ".zip", ".py", ".rtf", ".doc", ".docx",
+    ".lock",
 }  # fmt: skip
 
 

@@ -197,6 +197,17 @@ class Run:
         return bool(rows) and rows[-1] == "pause"
 
     @property
+    def stopping(self) -> bool:
+        """True if the run was asked to stop since it began or was resumed, and has not ended."""
+        if self.status != "running":
+            return False
+        began = [row.get("time") for row in self._status.read() if row.get("status") == "running"]
+        since = seconds_of(began[-1]) if began else None
+        asked = [row.get("time") for row in self._commands.read() if row.get("command") == "stop"]
+        times = [time for time in map(seconds_of, asked) if time is not None]
+        return bool(times) and (since is None or times[-1] >= since)
+
+    @property
     def duration(self) -> float:
         """Seconds from the start to the end, to now, or to the last record."""
         began = seconds_of(self.started)

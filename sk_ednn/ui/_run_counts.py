@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .._utils.wording import plain, rough_interval, rounded
+from ..cli._count_verdict import note_on_differences
 
+# Options that limit a training, or replay its clock.
+_OF_TIME = ("--minutes", "--clock", "--epochs")
+# A longer training is offered up to so many minutes, with so much more than it should need.
+_LONGEST, _MARGIN = 600, 1.1
 _OF_A_TOTAL = ("mean", "error", "half_width")
 
 
@@ -55,6 +62,75 @@ def _end_of(result) -> list[str]:
     if isinstance(needed, (int, float)):
         words += f" With about {plain(needed, 2)} minutes it would have ended by itself."
     return [words]
+
+
+def small_differences_of(result) -> list[str]:
+    """Return sentences on totals whose differences come out too small, in a fit or a prediction.
+
+    Examples
+    --------
+    >>> from sk_ednn.ui._run_counts import small_differences_of
+    >>> cells = {"spread": 30.0, "spread_predicted": 12.0}
+    >>> print(*small_differences_of({"totals": {"cells": cells}, "held_back": 9}))
+    differences of cells come out too small: counts of 9 pictures not seen have a standard deviation
+    of 12, their numbers in the table of 30; high ones are counted too low and low ones too high
+    >>> small_differences_of({"notes": ["as said by the prediction"]})
+    ['as said by the prediction']
+    """
+    notes, totals, n = (result.get(key) for key in ("notes", "totals", "held_back"))
+    if isinstance(notes, list):
+        return [note for note in notes if isinstance(note, str)]
+    if not isinstance(totals, dict) or not isinstance(n, int):
+        return []
+    lines = []
+    for name, one in totals.items():
+        if not isinstance(one, dict):
+            continue
+        true, predicted = one.get("spread"), one.get("spread_predicted")
+        if isinstance(true, (int, float)) and isinstance(predicted, (int, float)):
+            lines.append(note_on_differences(str(name), true, predicted, n))
+    return [line for line in lines if line]
+
+
+def longer_fit(run) -> tuple[int, list[str]] | None:
+    """Return the minutes in which a training that its limit ended would end by itself.
+
+    Parameters
+    ----------
+    run : Run
+
+    Returns
+    -------
+    minutes : int
+    argv : list of str
+        The command with this limit.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> from sk_ednn.ui._run_counts import longer_fit
+    >>> result = {"in_time": False, "minutes": 12.2, "minutes_needed": 33.1}
+    >>> argv = ["count", "fit", "--clock", "clock.npz", "photos", "t.csv", "--minutes", "12"]
+    >>> run = SimpleNamespace(kind="count-fit", result=result, repeat_argv=argv)
+    >>> longer_fit(run)
+    (37, ['count', 'fit', 'photos', 't.csv', '--minutes', '37'])
+    """
+    result, argv = run.result, run.repeat_argv
+    if run.kind != "count-fit" or not isinstance(result, dict) or not argv:
+        return None
+    needed, minutes = result.get("minutes_needed"), result.get("minutes")
+    if result.get("in_time", True) or not isinstance(needed, (int, float)):
+        return None
+    if not (isinstance(minutes, (int, float)) and minutes < needed < _LONGEST):
+        return None
+    limit = math.ceil(_MARGIN * needed)  # the pace varies with what else runs
+    kept, skip = [], False
+    for word in argv:
+        name, has_value, _ = word.partition("=")
+        if not skip and name not in _OF_TIME:
+            kept.append(word)
+        skip = not skip and name in _OF_TIME and not has_value
+    return limit, [*kept, "--minutes", str(limit)]
 
 
 def furthest_of(result) -> list[tuple]:

@@ -116,7 +116,7 @@ def test_lines_have_one_form_and_say_which_networks_they_are_of(data, params, he
     fitted(data, None, verbose=lines.append, minutes=minutes, **params)
     form = re.compile(
         r"(\d+) % of the training \([\d.e-]+ minutes(?:, about [\d.]+ \w+ left)?\): "
-        r"off by \S+ of \S+ on \d+ pictures not seen"
+        r"off by \S+ of \S+ on \d+ pictures not seen \(their mean as a guess: [\d.]+\)"
     )
     limit = 30 if heads[1:] else 60  # of each network
     end = re.compile(rf"ended after [\d.e-]+ of {limit} minutes: every picture was seen 4 times")
@@ -126,7 +126,9 @@ def test_lines_have_one_form_and_say_which_networks_they_are_of(data, params, he
     assert [line for line in lines if line in heads] == heads
     ends = [line for line in lines if end.fullmatch(line)]
     assert len(ends) == (0 if minutes is None else shown)
-    assert len(lines) == len(percents) + len(heads) + len(ends)
+    last = [line for line in lines if line.startswith("last step: the pictures are counted once")]
+    assert len(last) == shown
+    assert len(lines) == len(percents) + len(heads) + len(ends) + len(last)
 
 
 @pytest.mark.parametrize(

@@ -398,7 +398,7 @@ def test_a_fit_says_what_it_reads_and_how_far_it_is_off(dishes, tmp_path, capsys
     assert main(command) == 0
     said = capsys.readouterr()
     assert "10 picture(s), 48 × 56 pixels, grey, uint8" in said.err
-    assert "2 series, each held out as a whole: 0, 1" in said.err
+    assert "2 series; the pictures of one are held out together or not at all: 0, 1" in said.err
     assert "column cells: " in said.err and "; learned as counts" in said.err
     assert "100 % of the training" in said.err  # also where no picture is held out
     command = fitting(dishes, "-o", str(tmp_path / "other.ednn"))

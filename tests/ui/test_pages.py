@@ -192,7 +192,7 @@ def test_cells_are_counted(visit, place):
     assert one.state("finished", "failed") == "finished"
     page.wait_for_selector("img[alt='maps/dish00 overlay.png']")
     page.wait_for_selector("text=/^The model: cells is (not )?learned/")
-    page.wait_for_selector("th:has-text('nine of ten true counts lie between')")
+    page.wait_for_selector("th:has-text('nine of ten true numbers lie between')")
     page.wait_for_selector("text=/^The intervals are estimated from .* held-back picture/")
     assert page.get_attribute("a:has-text('dish00 overlay.png')", "target") == "_blank"
     one.shoot("counted")

@@ -35,7 +35,10 @@ def register(site) -> None:
 
     @ui.page("/count", title="Count", response_timeout=PATIENCE)
     async def count(request: Request):
-        lead = "Cells, colonies, grains, trees: learned from pictures with one number each."
+        lead = (
+            "Cells, colonies, grains, trees, or an area or amount: learned from pictures with one "
+            "number each."
+        )
         with frame(request, "Count in pictures", lead):
             wanted = request.query_params.get("model")
             with ui.tabs().props("align=left no-caps dense") as tabs:
@@ -126,7 +129,7 @@ class _Learn:
                     "How many follow each other, such as those of one dish. They are held back "
                     "together."
                 )
-            ui.checkbox("The numbers are areas or other amounts, no counts",
+            ui.checkbox("Whole numbers in the table are areas or other amounts, no counts",
                         on_change=self.set("amounts"))  # fmt: skip
             ui.checkbox("Pictures may not be turned or flipped", on_change=self.set("upright"))
 

@@ -24,7 +24,14 @@ from .._frame import (
     text,
 )
 from .._live_charts import LiveCharts
-from .._run_counts import counting_of, counts_in_words, furthest_of, roughness_of
+from .._run_counts import (
+    counting_of,
+    counts_in_words,
+    furthest_of,
+    longer_fit,
+    roughness_of,
+    small_differences_of,
+)
 from .._run_curves import curves_of, resources_of, seconds_left
 from .._run_results import errors_of, unit_of, verdict_in
 from .._run_totals import PREDICTIONS, predicted_of, totals_of
@@ -141,7 +148,8 @@ class _Run:
         if self.status.is_deleted:
             return
         row = now["row"]
-        self.status.set_text(row.status).classes(replace=f"state {row.status}")
+        shown = now["status"] if row.status == "running" else row.status
+        self.status.set_text(shown).classes(replace=f"state {row.status}")
         unit = unit_of(now["settings"]["settings"], now["result"])
         self.error.set_text(f"{number(row.error)} {unit}".rstrip())
         self.error.parent_slot.parent.set_visibility(row.error is not None)
@@ -180,7 +188,7 @@ class _Run:
         """Read the run; in another thread, since there may be much."""
         return {
             "row": row_of(self.run),
-            "status": self.run.status,
+            "status": "stopping" if self.run.stopping else self.run.status,
             "left": seconds_left(self.run),
             "result": self.run.result,
             "curves": curves_of(self.run),
@@ -206,6 +214,16 @@ class _Run:
                 self.button("Stop", self.run.stop)
             elif status in ("killed", "stopped", "failed") and self.run.argv:
                 self.button("Resume", lambda: self.site.resume(self.run.id))
+            if status == "stopping":
+                text("p", "It ends after the present step, and keeps what it has.", "small muted")
+                return
+            longer = None if status == "running" else longer_fit(self.run)
+            if longer is not None:
+                minutes, argv = longer
+                self.button(
+                    f"Train longer, up to {minutes} minutes",
+                    lambda: self.site.start(argv, cwd=self.run.info.get("cwd")),
+                )
             if status != "running" and self.run.argv:
                 self.button("Repeat", self.repeat)
             model = next((n for n in self.run.files() if n.endswith(".ednn")), None)
@@ -230,8 +248,6 @@ class _Run:
             except Exception as error:
                 complain(error)
                 return
-            if name == "Stop":
-                ui.notify("The run was asked to stop; it keeps what it has.")
             other = getattr(result, "id", None)
             if other is not None and other != self.run.id:
                 ui.navigate.to(f"/runs/{other}")
@@ -256,6 +272,8 @@ class _Run:
                 text("p", f"{title}: {words}")
             for line in counting_of(result):
                 text("p", line)
+            for line in small_differences_of(result):
+                text("p", line, "warn")
             errors = errors_of(self.run.settings, result)
             if errors:
                 header, *rows = errors
@@ -270,7 +288,7 @@ class _Run:
                     text("p", words, "muted")
             counts = result.get("counts")
             if isinstance(counts, list):
-                self.draw_counts(counts, result.get("confidence"))
+                self.draw_counts(counts, result.get("confidence"), result.get("columns"))
                 for line in roughness_of(result.get("held_back")):
                     text("p", line, "small muted")
             self.draw_download()
@@ -304,11 +322,13 @@ class _Run:
                 button.props("outline color=primary")
 
     @staticmethod
-    def draw_counts(counts, confidence):
+    def draw_counts(counts, confidence, columns=None):
         """Show counts with intervals and what is unusual about the pictures."""
         # Runs of before do not say which share of the true counts their intervals contain.
         known = isinstance(confidence, float) and 0 < confidence < 1
         share = f"{share_of_totals(confidence)} " if known else ""
+        # Runs of before do not name what they count.
+        names = [str(name) for name in columns] if isinstance(columns, list) else []
         words = {"unlike": "unlike the pictures of the fit", "range": "out of their range"}
         rows = []
         for one in counts[:500]:
@@ -320,7 +340,8 @@ class _Run:
                 )
             )  # fmt: skip
         with ui.element("div").classes("long"):
-            header = ("picture", "count", f"{share}true counts lie between", "and", "")
+            what = ", ".join(names) or "count"
+            header = ("picture", what, f"{share}true numbers lie between", "and", "")
             table(header, rows, numbers=(1, 2, 3))
 
     def draw_curves(self, groups):
