@@ -11,13 +11,15 @@ from ase import units
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.md.langevin import Langevin
 from ase.md.verlet import VelocityVerlet
-from ase.optimize import BFGS
+from ase.optimize import BFGS, LBFGS
 
 from ..structures._write import write_structures
 
 ENSEMBLES = ("nve", "nvt", "npt")
 # Time constants of the thermostat and the barostat, in fs.
 _THERMOSTAT, _BAROSTAT = 100.0, 1000.0
+# Atoms up to which relaxations keep the whole Hessian.
+_LARGEST_HESSIAN = 100
 _ROUND_OFF_OF_LOGM = r"logm result may be inaccurate, approximate err = \S+e-(09|[1-9]\d)"
 
 
@@ -75,7 +77,7 @@ def relax(
     trajectory=None,
     record: Callable[[dict], None] = lambda record: None,
 ) -> Relaxed:
-    """Relax a structure in place with BFGS.
+    """Relax a structure in place with BFGS, or with limited memory if it is large.
 
     Parameters
     ----------
@@ -101,7 +103,9 @@ def relax(
         from ase.filters import FrechetCellFilter
 
         moved = FrechetCellFilter(structure, mask=periodic_strains(structure))
-    optimizer = BFGS(moved, logfile=None, trajectory=trajectory)
+    # The full Hessian, diagonalised in each step, soon costs more than forces.
+    method = BFGS if len(structure) <= _LARGEST_HESSIAN else LBFGS
+    optimizer = method(moved, logfile=None, trajectory=trajectory)
 
     def note():
         largest = float(np.linalg.norm(moved.get_forces(), axis=1).max())

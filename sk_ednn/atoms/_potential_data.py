@@ -267,6 +267,10 @@ def _notes(data):
         if labels[kind]["from"] is None or is_known.all():
             continue
         missing = np.flatnonzero(~is_known)
+        if kind == "stress":  # those that are not periodic in all directions have none
+            missing = missing[data.structures.pbc[missing].all(axis=1)]
+            if not len(missing):
+                continue
         structures = data.structures.owners[missing] if kind == "forces" else missing
         yield (
             f"{len(np.unique(structures))} of {len(places)} structures have no {kind} or NaN, the "

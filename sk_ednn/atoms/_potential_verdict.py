@@ -56,7 +56,7 @@ def verdict_of(errors, spreads, n_structures, *, held_back) -> dict:
     }
 
 
-def next_step(errors, over_spread, *, n_members=1, decays=False) -> str | None:
+def next_step(errors, over_spread, *, n_members=1, decays=False, by_novelty=None) -> str | None:
     """Return what to try, or None if the potential is good and its errors agree.
 
     Parameters
@@ -70,6 +70,8 @@ def next_step(errors, over_spread, *, n_members=1, decays=False) -> str | None:
         Networks of the potential.
     decays : bool, default=False
         Whether it was fitted with weight decay.
+    by_novelty : dict, default=None
+        Errors of novel structures held back, and of the others: `Measured.by_novelty`.
 
     Examples
     --------
@@ -93,6 +95,8 @@ def next_step(errors, over_spread, *, n_members=1, decays=False) -> str | None:
         tries += [] if decays else ["--weight-decay 0.3"]
         some = ", ".join(tries[:-1])
         added = f"{some}, or {tries[-1]}" if some else tries[-1]
+        if by_novelty:
+            added = _of_novel(by_novelty, widest) or added
         return (
             ("" if poor else "it is good; for more accuracy: ")
             + f"errors of {_NAMES[widest]} are {gaps[widest]:.2g} times smaller for the structures "
@@ -112,6 +116,30 @@ def next_step(errors, over_spread, *, n_members=1, decays=False) -> str | None:
     return (
         f"{text}; those of {_NAMES[most]} are {gaps[most]:.2g} times smaller (overfitting): add "
         "structures"
+    )
+
+
+def _of_novel(by_novelty, kind) -> str:
+    """Return what to add if novel structures have most of the error; else nothing.
+
+    Examples
+    --------
+    >>> from sk_ednn.atoms._potential_verdict import _of_novel
+    >>> parts = {
+    ...     "unlike": {"structures": 6, "errors": {"force_rmse": 585.0}},
+    ...     "alike": {"structures": 42, "errors": {"force_rmse": 118.0}},
+    ... }
+    >>> print(_of_novel(parts, "force"))
+    structures like the 6 novel ones, whose RMSE is 5 times that of the others (--errors lists them)
+    """
+    novel, others = (by_novelty[which]["errors"].get(f"{kind}_rmse") for which in by_novelty)
+    if not (novel and others and novel >= _OVERFITTED * others):
+        return ""
+    n = by_novelty["unlike"]["structures"]
+    ones = "the novel one" if n == 1 else f"the {n} novel ones"
+    return (
+        f"structures like {ones}, whose RMSE is {novel / others:.2g} times that of the others "
+        "(--errors lists them)"
     )
 
 

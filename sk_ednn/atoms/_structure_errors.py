@@ -52,12 +52,14 @@ class Measured(NamedTuple):
         energies, forces, stress = self.errors
         return averages(Errors(energies[chosen], forces[atoms], stress[chosen]))
 
-    def by_group(self, groups) -> list[tuple]:
+    def by_group(self, groups, among=None) -> list[tuple]:
         """Return the errors of groups of structures, the largest errors of energies first.
 
         Parameters
         ----------
         groups : array-like of shape (n_structures,)
+        among : ndarray of bool of shape (n_structures,), default=None
+            Structures that count; None for all.
 
         Returns
         -------
@@ -67,6 +69,10 @@ class Measured(NamedTuple):
         rows = []
         for group in np.unique(groups):
             chosen = groups == group
+            if among is not None:
+                chosen &= among
+                if not chosen.any():
+                    continue
             rows.append((group.item(), int(chosen.sum()), self.of(chosen)))
         return sorted(rows, key=lambda row: -row[2].get("energy_mae", 0.0))
 

@@ -190,7 +190,8 @@ def _of_structures(model, read, options):
         others = {} if known.all() else {"errors": part.of(~known)}
         result["learned_from"] = {"structures": int(known.sum()), **others}
     if groups is not None:
-        result["groups"] = groups_as_dict(part, groups, options.group)
+        judged = ~known if known.any() and not known.all() else np.ones(len(known), bool)
+        result["groups"] = groups_as_dict(part, groups, options.group, judged)
     if part.novelty is not None:
         result["novelty"] = counted(part.novelty)
         by_novelty = part.by_novelty(UNLIKE)

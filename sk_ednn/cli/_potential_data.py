@@ -50,6 +50,42 @@ def split_line(parts, groups, key) -> str:
     return f"{text}; whole groups by {key}: {shown}"
 
 
+def thin_line(structures, cutoff) -> str:
+    """Return a line if all periodic cells are thinner than the cutoff; else nothing.
+
+    Parameters
+    ----------
+    structures : list of ase.Atoms
+    cutoff : float, in Å
+
+    Examples
+    --------
+    >>> from ase.build import bulk
+    >>> from sk_ednn.cli._potential_data import thin_line
+    >>> print(thin_line([bulk("Cu", cubic=True)], 6.0))
+    cells are up to 3.61 Å wide where they are narrowest, less than the cutoff of 6 Å, so that atoms
+    see images of themselves: add a few wider cells if you want to predict larger ones
+    >>> thin_line([bulk("Cu", cubic=True), bulk("Cu", cubic=True) * 2], 6.0)
+    ''
+    """
+    import numpy as np
+
+    from .._utils.wording import plain
+
+    narrowest = []
+    for structure in structures:
+        if structure.pbc.any() and structure.cell.rank == 3:
+            heights = 1.0 / np.linalg.norm(structure.cell.reciprocal(), axis=1)
+            narrowest.append(heights[structure.pbc].min())
+    if not narrowest or max(narrowest) >= cutoff:
+        return ""
+    return (
+        f"cells are up to {plain(max(narrowest), 3)} Å wide where they are narrowest, less than "
+        f"the cutoff of {plain(cutoff, 3)} Å, so that atoms see images of themselves: add a few "
+        "wider cells if you want to predict larger ones"
+    )
+
+
 @contextmanager
 def placed_warnings(places):
     """Add the file to warnings that name a structure by its index among some."""

@@ -18,6 +18,7 @@ from ._potential_data import (
     placed_warnings,
     split_line,
     split_of,
+    thin_line,
 )
 from ._potential_estimator import potential_of
 from ._potential_files import write, write_predictions
@@ -60,6 +61,9 @@ def run(ctx, options, read, say) -> dict[str, Any]:
     taken = {which: [read.structures[k] for k in some] for which, some in parts.items()}
     of_parts = {which: [read.places[k] for k in some] for which, some in parts.items()}
     say(split_line(parts, groups, options.group))
+    thin = thin_line(taken["train"], potential.cutoff)
+    if thin:
+        say(thin)
     places = of_parts["train"]
     if "test" in parts:
         # Before the training, which an error would cost.
@@ -122,6 +126,7 @@ def run(ctx, options, read, say) -> dict[str, Any]:
     step = next_step(
         errors, result["verdict"]["over_spread"], n_members=potential.n_members,
         decays=bool(getattr(potential.trainer, "weight_decay", None)),
+        by_novelty=known["test"].by_novelty() if "test" in known else None,
     )  # fmt: skip
     result |= {} if step is None else {"next": step}
     if "test" in known:
@@ -162,7 +167,7 @@ def measuring_line(n, n_compared) -> str:
     return text + (f", and the novelty of the {n_compared:,} held out" if n_compared else "")
 
 
-def groups_as_dict(part, groups, key) -> dict[str, Any]:
+def groups_as_dict(part, groups, key, chosen=None) -> dict[str, Any]:
     """Return the errors of groups of structures, in the form of ``--json``.
 
     Parameters
@@ -171,6 +176,10 @@ def groups_as_dict(part, groups, key) -> dict[str, Any]:
     groups : ndarray of str
     key : str
         The option ``--group``.
+    chosen : ndarray of bool of shape (n_structures,), default=None
+        Structures that count, such as those that were not learned from; None for all.
     """
-    rows = [{"name": name, "structures": n, **errors} for name, n, errors in part.by_group(groups)]
-    return {"by": key, "errors": rows}
+    by_group = part.by_group(groups, chosen)
+    rows = [{"name": name, "structures": n, **errors} for name, n, errors in by_group]
+    left_out = 0 if chosen is None else int((~chosen).sum())
+    return {"by": key, "errors": rows, **({"left_out": left_out} if left_out else {})}

@@ -68,6 +68,8 @@ def show_groups(groups) -> None:
         table.add_row(escape(row["name"]), f"{row['structures']:,}", *numbers)
     Console().print(table)
     typer.echo(_explained(groups["by"]))
+    if groups.get("left_out"):
+        typer.echo(f"without the {groups['left_out']:,} structures that were learned from")
     if len(rows) > _GROUPS:
         typer.echo(f"the first {_GROUPS} of {len(rows):,} groups")
 

@@ -372,3 +372,24 @@ def test_files_without_distances_are_read_and_wrong_ones_are_not(potential, tmp_
     del changed.distances_
     save(changed, tmp_path / "a.ednn")
     assert len(load(tmp_path / "a.ednn").predict([start()])) == 1
+
+
+@pytest.mark.parametrize("n", [2, 4])
+def test_large_structures_relax_without_a_full_hessian(n, monkeypatch):
+    """The minimum is the same; the work of a step grows with the atoms, not with their cube."""
+    from sk_ednn.atoms import _dynamics
+
+    used = []
+    for name in ("BFGS", "LBFGS"):
+        kind = getattr(_dynamics, name)
+        monkeypatch.setattr(
+            _dynamics, name, lambda *a, kind=kind, **k: used.append(kind.__name__) or kind(*a, **k)
+        )
+    atoms = bulk("Cu", cubic=True).repeat((2, n, n))
+    exact = atoms.copy()
+    atoms.rattle(0.05, seed=0)
+    done = _dynamics.relax(atoms, EMT(), fmax=0.01)
+    exact.calc = EMT()
+    assert used == (["BFGS"] if len(atoms) <= 100 else ["LBFGS"])
+    assert done.converged
+    assert done.energy == pytest.approx(exact.get_potential_energy(), abs=1e-3 * len(atoms))
