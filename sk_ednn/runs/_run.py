@@ -201,11 +201,10 @@ class Run:
         """True if the run was asked to stop since it began or was resumed, and has not ended."""
         if self.status != "running":
             return False
-        began = [row.get("time") for row in self._status.read() if row.get("status") == "running"]
-        since = seconds_of(began[-1]) if began else None
+        # A resumed run does not obey earlier commands; without that time, any counts.
+        since = seconds_of((self._launched.read() or {}).get("resumed"))
         asked = [row.get("time") for row in self._commands.read() if row.get("command") == "stop"]
-        times = [time for time in map(seconds_of, asked) if time is not None]
-        return bool(times) and (since is None or times[-1] >= since)
+        return bool(asked) and not seconds_of(asked[-1]) < since
 
     @property
     def duration(self) -> float:

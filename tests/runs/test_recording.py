@@ -210,11 +210,13 @@ def test_stop_is_seen_by_the_callback(tmp_path):
         callback = recorder.callback(max_epochs=10)
         assert callback({"epoch": 1, "train_loss": 2.0, "name": "text"}) is False
         assert run.progress == 0.1
+        assert not run.stopping
         run.stop()
         while not recorder.stop_requested:
             pass
+        assert run.stopping
         assert callback({"epoch": 2, "train_loss": 1.0}) is True
-    assert run.status == "stopped"
+    assert run.status == "stopped" and not run.stopping
     assert run.metrics()["train_loss"].tolist() == [2.0, 1.0]
     with pytest.raises(ValueError, match="only a running one takes commands"):
         run.stop()
@@ -272,6 +274,7 @@ def test_stop_that_comes_before_a_resumed_run_begins_is_obeyed(tmp_path):
         with record(first.folder, "fit") as recorder:
             recorder._obey()
             assert recorder.stop_requested is obeyed
+            assert only(tmp_path).stopping is obeyed
             recorder.finish(state="stopped")
 
 
