@@ -45,11 +45,17 @@ def show_fit(result) -> None:
                 typer.echo(_advice(name, column, result))
             for note in _notes_on_error(name, column, result["held_back"]):
                 typer.echo(note)
+    rough = rough_interval(result["held_back"])
+    if rough:
+        typer.echo(
+            f"{rough}; errors of other pictures may be clearly larger: --members 5 holds back "
+            "more, --series those of a slide or plate together"
+        )
     show_files(f"{result['minutes']:.1f} minutes", result)
     if not poor:
         model = shlex.quote(str(result["output"]))
         typer.echo(
-            f"next: sk-ednn count predict {model} NEW_PICTURES --output counts.csv --maps maps"
+            f"next: sk-ednn count predict {model} NEW_PICTURES --output new_counts.csv --maps maps"
         )
 
 

@@ -30,6 +30,8 @@ _BEGINS_LIKE_A_NUMBER = re.compile(r"(ca?\.?|~|about|≈)?\s*[-+\u2212]?[.,]?\d"
 _SHOWN = 5
 # A column of totals is taken for counts where at least this share of it is whole.
 _COUNTS = 0.7
+# A column names pictures by parts of their names if more than this share of its cells do.
+_BY_PART = 2 / 3
 
 
 class TableError(ValueError):
@@ -79,7 +81,9 @@ def match_totals(pictures, table, *, columns=None, counts=None) -> Matched:
     """Find the total of each picture in a table, by the name of its file.
 
     A name in the table may be the full name of a file or the name without its extension; the column
-    with the names is recognised by this. Rows may be in any order.
+    with the names is recognised by this. Without any such name, a column is taken whose cells are
+    each a part of one name, such as the wells ``A01``, ``A02`` of ``plate1_A01_DAPI.tif``. Rows may
+    be in any order.
 
     Parameters
     ----------
@@ -127,6 +131,7 @@ def match_totals(pictures, table, *, columns=None, counts=None) -> Matched:
         header, rows = read_table(fspath(table), where)
         name_column = column_of_names(pictures, rows, header, where)
         total_columns = _total_columns(header, rows, name_column, columns, where)
+        remarks += _by_part(pictures, rows, name_column, header)
         if columns is None:
             remarks += _passed_over(header, rows, name_column, total_columns)
     partner = _partners(pictures, rows, name_column, where)
@@ -359,12 +364,76 @@ def column_of_names(pictures, rows, header, where) -> int:
         for j in range(len(header))
     ]
     if max(hits) == 0:
+        by_part = _column_of_parts(pictures, rows, len(header))
+        if by_part is not None:
+            return by_part
         first = rows[0].cells if rows else header
         raise TableError(
-            f"{where}: no column has names of the pictures, such as {pictures[0].name}; its first "
-            f"row is {', '.join(first)}."
+            f"{where}: no column has names of the pictures, such as {pictures[0].name}, or a part "
+            f"of each name that no other has; its first row is {', '.join(first)}. Add a column "
+            "with the names of the files."
         )
     return int(np.argmax(hits))
+
+
+def _part_of(text) -> str | None:
+    """Return what compares as part of a name, such as a1 for the well A01; None for numbers alone.
+
+    Examples
+    --------
+    >>> from sk_ednn.images._tables import _part_of
+    >>> _part_of("A01"), _part_of(" b12 "), _part_of("65"), _part_of("plate A")
+    ('a1', 'b12', None, None)
+    """
+    text = unicodedata.normalize("NFC", text).strip().lower()
+    if not re.fullmatch(r"[^\W_]+", text) or text.isdigit():
+        return None
+    return re.sub(r"(?<=[^\W\d_])0+(?=\d)", "", text)
+
+
+def _parts_of(name) -> set[str]:
+    """Return the parts of a name between other characters than letters and digits."""
+    words = re.split(r"[\W_]+", stem_of(name.replace("\\", "/").rpartition("/")[2]))
+    return {part for word in words if (part := _part_of(word)) is not None}
+
+
+def _owners_by_part(pictures) -> dict[str, list[int]]:
+    owners: dict[str, list[int]] = {}
+    for k, picture in enumerate(pictures):
+        for part in _parts_of(picture.name):
+            owners.setdefault(part, []).append(k)
+    return owners
+
+
+def _column_of_parts(pictures, rows, n_columns) -> int | None:
+    """Return the column whose cells are each a part of one name, such as wells of a plate.
+
+    A column of classes, such as treatments, is none: its parts are in several names, or it has one
+    in several rows.
+    """
+    owners = _owners_by_part(pictures)
+    for j in range(n_columns):
+        parts = [_part_of(row.cells[j]) for row in rows]
+        found = [part for part in parts if len(owners.get(part or "", ())) == 1]
+        if len(found) > _BY_PART * len(rows) and len(set(found)) == len(found):
+            return j
+    return None
+
+
+def _by_part(pictures, rows, name_column, header) -> list[str]:
+    """Return a note that rows are matched by parts of names; none where they have the names."""
+    keys = {key.lower() for picture in pictures for key in _keys(picture.name)}
+    if any(key.lower() in keys for row in rows for key in _keys(row.cells[name_column])):
+        return []
+    owners = _owners_by_part(pictures)
+    for row in rows:
+        cell = row.cells[name_column]
+        if len(k := owners.get(_part_of(cell) or "", [])) == 1:
+            return [
+                f"rows are matched by {header[name_column]!r}, a part of the names: "
+                f"{cell} is in {pictures[k[0]].name}"
+            ]
+    return []
 
 
 def _passed_over(header, rows, name_column, chosen) -> list[str]:
@@ -437,10 +506,12 @@ def _is_running_number(name, rows, j) -> bool:
 
 def _partners(pictures, rows, name_column, where) -> dict[int, _Row]:
     """Return the row of each picture, by the identity of the picture."""
-    owners = _owners(pictures)
+    owners, by_part = _owners(pictures), False
+    if not any(key.lower() in owners for row in rows for key in _keys(row.cells[name_column])):
+        owners, by_part = _owners_by_part(pictures), True
     partners: dict[int, _Row] = {}
     for row in rows:
-        k = _owner(owners, pictures, row, name_column, where)
+        k = _owner(owners, pictures, row, name_column, where, by_part=by_part)
         if k is None:
             continue
         earlier = partners.get(id(pictures[k]))
@@ -462,10 +533,10 @@ def _owners(pictures) -> dict[str, list[int]]:
     return owners
 
 
-def _owner(owners, pictures, row, name_column, where) -> int | None:
+def _owner(owners, pictures, row, name_column, where, *, by_part=False) -> int | None:
     """Return the number of the picture that a row names, or None."""
     cell = row.cells[name_column]
-    for key in _keys(cell):
+    for key in [_part_of(cell) or ""] if by_part else _keys(cell):
         matches = owners.get(key.lower(), [])
         if len(matches) > 1:
             raise TableError(

@@ -434,7 +434,7 @@ def test_a_fit_names_one_next_step(share, in_time, capsys):
     steps = [line for line in said.splitlines() if line.startswith("next: ")]
     assert len(steps) == 1
     if share < 0.5:
-        command = "next: sk-ednn count predict 'a model.ednn' NEW_PICTURES --output counts.csv"
+        command = "next: sk-ednn count predict 'a model.ednn' NEW_PICTURES --output new_counts.csv"
         assert steps[0].startswith(command) and "dish 7.png" not in said
         return
     assert ("no better than by the mean" in steps[0]) is (share > 1)

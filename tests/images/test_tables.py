@@ -383,3 +383,59 @@ def test_which_cells_of_a_workbook_are_read(sheets, words, tmp_path):
     assert [bool(re.search(words or "", str(each.message))) for each in said] == (
         [] if words is None else [True]
     )
+
+
+def plate(*names):
+    return [as_picture(np.zeros((20, 20)), name) for name in names]
+
+
+WELLS = tuple(f"plate1_{row}{k:02d}_DAPI.tif" for row in "AB" for k in (1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["A01", "A02", "A03", "B01", "B02", "B03"],
+        ["a1", "a2", "a3", "b1", "b2", "b3"],
+        ["A1", "A2", "A3", "B1", "B2", "C9"],
+    ],
+    ids=["wells", "other writing", "one of another plate"],
+)
+def test_wells_are_parts_of_names(cells, tmp_path):
+    rows = "".join(f"{cell};{10 + k};dmso\n" for k, cell in enumerate(cells))
+    (tmp_path / "t.csv").write_text("Well;Nuclei;Treatment\n" + rows)
+    found = match_totals(plate(*WELLS), tmp_path / "t.csv")
+    n = sum(cell != "C9" for cell in cells)
+    assert [picture.name for picture in found.pictures] == list(WELLS[:n])
+    np.testing.assert_array_equal(found.totals, 10 + np.arange(n))
+    assert found.notes[0] == (
+        f"rows are matched by 'Well', a part of the names: {cells[0]} is in {WELLS[0]}"
+    )
+    assert ("no picture for C9" in " ".join(found.notes)) is ("C9" in cells)
+
+
+@pytest.mark.parametrize(
+    ("names", "cells"),
+    [
+        (("A01_x.tif", "A01_y.tif", "A02_x.tif"), ["A01", "A02", "A03"]),  # in two names
+        (WELLS, ["DAPI"] * 6),
+        (WELLS, ["plate1", "other", "third", "4th", "5th", "6th"]),
+        (("cells 10.tif", "cells 11.tif", "cells 12.tif"), ["10", "11", "12"]),  # numbers alone
+        (WELLS, ["A01", "A01", "A02", "A03", "B01", "B02"]),  # twice
+        (WELLS, ["A01", "A02", "x", "y", "z", "u"]),  # hardly any
+    ],
+    ids=["two pictures", "channels", "plates", "numbers", "twice", "few"],
+)
+def test_parts_that_are_not_of_one_name_each_name_no_picture(names, cells, tmp_path):
+    rows = "".join(f"{cell},{20 + k}\n" for k, cell in enumerate(cells))
+    (tmp_path / "t.csv").write_text("place,count\n" + rows)
+    with pytest.raises(TableError, match=r"no column has names .*Add a column with the names"):
+        match_totals(plate(*names), tmp_path / "t.csv")
+
+
+def test_full_names_come_before_parts(tmp_path):
+    """Where some rows have names, the others do not mean what their parts are in."""
+    (tmp_path / "t.csv").write_text(f"file,count\n{WELLS[0]},3\nA02,5\n")
+    found = match_totals(plate(*WELLS[:2]), tmp_path / "t.csv")
+    assert [picture.name for picture in found.pictures] == [WELLS[0]]
+    assert "no picture for A02 of the table; left out" in found.notes
