@@ -26,7 +26,7 @@ from ._fit_data import (
     warn_of_data,
 )  # fmt: skip
 from ._fit_results import measured, next_step, write_files
-from ._inputs import chosen, data_line, require_model_name, say
+from ._inputs import chosen, data_line, require_model_name, require_text, say
 from ._inspect import printable
 from ._models import TILE_MODELS, tile_model
 from ._networks import NETWORKS, check_options, interrupted, with_options
@@ -161,6 +161,7 @@ def _check(ctx, options) -> None:
         check_options(options)
     check_encoding(options)
     require_model_name(options.output)
+    require_text("--unit", options.unit)
     check_name(options.report)
     check_structure_options(options)
     _densities.check_densities(options)

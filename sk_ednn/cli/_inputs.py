@@ -153,6 +153,17 @@ def require_model_name(path: Path) -> None:
         )
 
 
+def require_text(option: str, text: str | None) -> None:
+    """Raise if a text cannot be written to a model file, before the work whose result it ends."""
+    try:
+        (text or "").encode()
+    except UnicodeEncodeError:  # bytes that Python could not decode
+        raise ValueError(
+            f"{option} {text!a}: this is no text in the encoding of the terminal. Set "
+            "LC_ALL=C.UTF-8, or write it in ASCII, such as ueV."
+        ) from None
+
+
 def tiling_of(focus, context, boundary, channel_axis, remainder="error") -> GridTiling:
     """Return the tiling of the options of the command line."""
     from ..tiling import GridTiling

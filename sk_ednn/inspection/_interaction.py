@@ -141,6 +141,7 @@ def interaction_map(estimator, X, *, max_distance=None, n_pairs=50, term=None, r
         std_error : ndarray like `strength`
             Standard error of that mean, due to the choice of pairs and values.
         max_distance : int
+            Largest displacement along each axis.
         window : tuple of int
             Number of sites of a tile along each axis.
 

@@ -379,3 +379,11 @@ def test_marks_of_missing_values_are_said_once(which, model, run, folder):
     said = run(f"fit marked.npz --model {model} --quiet -o marked.ednn --force").stderr
     assert said.count("it seems to mark missing values") == 1
     assert f"warning: {which} contains -9999 at [2" in said
+
+
+def test_a_unit_that_cannot_be_written_is_refused_before_the_fit(run, folder):
+    """As a terminal whose locale is C passes it."""
+    unit = "µeV".encode().decode("ascii", "surrogateescape")
+    said = run(f"fit small.npz --unit {unit} -o unit.ednn", 1).stderr
+    assert said.startswith(r"error: --unit '\udcc2\udcb5eV': this is no text in the encoding")
+    assert "reading" not in said and not (folder / "unit.ednn").exists()
