@@ -70,6 +70,8 @@ def require_whole_end(path) -> None:
         return
     if "." not in last and alike and "." not in alike[0][min(len(before), len(alike[0]) - 1)]:
         return  # a whole number, as in the line before
+    if any(len({"." in word for word in column}) > 1 for column in zip(*alike, strict=True)):
+        return  # this writer leaves out decimals that are 0
     decimals = last.partition(".")[2]
     if _BEGINS_A_NUMBER.fullmatch(last) and len(decimals) < min(lengths):
         raise ValueError(

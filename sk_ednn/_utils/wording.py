@@ -11,6 +11,9 @@ _LARGEST_PLAIN = 1e15
 _TENS_WITHOUT = 2
 # Intervals that rest on fewer errors are called rough.
 _FEW_ERRORS = 20
+# Where totals of this many pictures not seen spread by less than this share of the true ones, the
+# model keeps to the mean.
+_FEW_FOR_SPREAD, _TOO_SMALL = 6, 0.7
 
 
 def plain(value, digits=4) -> str:
@@ -130,3 +133,44 @@ def with_article(noun) -> str:
     else:
         vowel = bool(re.match(r"(?!uni|use|eu|one)[aeiou]", letters, re.IGNORECASE))
     return f"{'an' if vowel else 'a'} {noun}"
+
+
+def note_on_differences(name, spread, predicted, n) -> str:
+    """Return a sentence where totals differ less as counted than in the table; else nothing.
+
+    Parameters
+    ----------
+    name : str
+    spread, predicted : float
+        Standard deviations of the totals of pictures not seen, in the table and as counted.
+    n : int
+        Number of these pictures.
+
+    Examples
+    --------
+    >>> from sk_ednn._utils.wording import note_on_differences
+    >>> print(note_on_differences("cells", 30.0, 12.0, 9))
+    differences of cells come out too small: counts of 9 pictures not seen have a standard deviation
+    of 12, their numbers in the table of 30; high ones are counted too low and low ones too high
+    >>> note_on_differences("cells", 30.0, 28.0, 9)
+    ''
+    """
+    if n < _FEW_FOR_SPREAD or predicted >= _TOO_SMALL * spread:
+        return ""
+    return (
+        f"differences of {name} come out too small: counts of {pictures_not_seen(n)} have a "
+        f"standard deviation of {plain(predicted, 3)}, their numbers in the table of {plain(spread, 3)}; "
+        "high ones are counted too low and low ones too high"
+    )
+
+
+def pictures_not_seen(n) -> str:
+    """Return a number of pictures that were held back from a fit.
+
+    Examples
+    --------
+    >>> from sk_ednn._utils.wording import pictures_not_seen
+    >>> pictures_not_seen(1), pictures_not_seen(12)
+    ('1 picture not seen', '12 pictures not seen')
+    """
+    return "1 picture not seen" if n == 1 else f"{n} pictures not seen"

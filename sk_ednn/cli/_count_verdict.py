@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._utils.wording import plain
+from .._utils.wording import note_on_differences, pictures_not_seen, plain
 
 # Errors relative to those of the mean as a prediction: above the first a total is learned badly,
 # above the second it is not learned.
 POOR, _NO_BETTER = 0.5, 0.9
-# Where totals of this many pictures not seen spread by less than this share of the true ones, the
-# model keeps to the mean.
-_FEW_FOR_SPREAD, _TOO_SMALL = 6, 0.7
 _NUMBERS = ("mean", "error", "error_of_mean")
 
 
@@ -46,9 +43,10 @@ def verdict_of(totals, n_held_back) -> dict:
     kept = {name: {key: column[key] for key in _NUMBERS} for name, column in totals.items()}
     words = "not measured, since no pictures were held back from the fit"
     if n_held_back:
+        on = pictures_not_seen(n_held_back)
         words = "; ".join(
             f"{' '.join(name.split())} {how_learned(column)}: off by "
-            f"{plain(column['error'], 3)} on average on {_pictures(n_held_back)}, of a mean of "
+            f"{plain(column['error'], 3)} on average on {on}, of a mean of "
             f"{plain(column['mean'])}, where the mean as a guess for each picture is off by "
             f"{plain(column['error_of_mean'], 3)}"
             for name, column in kept.items()
@@ -72,35 +70,6 @@ def how_learned(column) -> str:
 def is_poor(column) -> bool:
     """Return True if the error of a total is not much smaller than that of the mean."""
     return column["error"] > POOR * column["error_of_mean"]
-
-
-def note_on_differences(name, spread, predicted, n) -> str:
-    """Return a sentence where totals differ less as counted than in the table; else nothing.
-
-    Parameters
-    ----------
-    name : str
-    spread, predicted : float
-        Standard deviations of the totals of pictures not seen, in the table and as counted.
-    n : int
-        Number of these pictures.
-
-    Examples
-    --------
-    >>> from sk_ednn.cli._count_verdict import note_on_differences
-    >>> print(note_on_differences("cells", 30.0, 12.0, 9))
-    differences of cells come out too small: counts of 9 pictures not seen have a standard deviation
-    of 12, their numbers in the table of 30; high ones are counted too low and low ones too high
-    >>> note_on_differences("cells", 30.0, 28.0, 9)
-    ''
-    """
-    if n < _FEW_FOR_SPREAD or predicted >= _TOO_SMALL * spread:
-        return ""
-    return (
-        f"differences of {name} come out too small: counts of {_pictures(n)} have a standard "
-        f"deviation of {plain(predicted, 3)}, their numbers in the table of {plain(spread, 3)}; "
-        "high ones are counted too low and low ones too high"
-    )
 
 
 def notes_of_model(model, columns) -> list[str]:
@@ -150,8 +119,4 @@ def verdict_of_model(about, model) -> dict:
         return verdict_of({}, 0)
     errors = np.abs(model.held_back_["predicted"] - model.held_back_["true"]).mean(axis=0)
     off = ", ".join(plain(error, 3) for error in errors)
-    return {"held_back": n, "words": f"off by {off} on {_pictures(n)}"}
-
-
-def _pictures(n) -> str:
-    return "1 picture not seen" if n == 1 else f"{n} pictures not seen"
+    return {"held_back": n, "words": f"off by {off} on {pictures_not_seen(n)}"}

@@ -7,8 +7,14 @@ import shlex
 import numpy as np
 import typer
 
-from .._utils.wording import plain, rough_interval, rounded, share_of_totals
-from ._count_verdict import how_learned, is_poor, note_on_differences
+from .._utils.wording import (
+    note_on_differences,
+    plain,
+    rough_interval,
+    rounded,
+    share_of_totals,
+)
+from ._count_verdict import how_learned, is_poor
 from ._report import show_files
 
 # What a flag says, and what to do.

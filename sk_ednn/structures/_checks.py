@@ -7,8 +7,8 @@ from ._elements import HEAVIEST
 
 # Lattice vectors whose directions span less than this have lost the third one to rounding.
 _FLATTEST = 1e-9
-# A centimetre, in Å: farther from the origin, double precision rounds to more than 1e-8 Å.
-FARTHEST = 1e8
+# A metre, in Å: farther from the origin, double precision rounds to more than 1e-6 Å.
+FARTHEST = 1e10
 
 
 def check_structures(structures):

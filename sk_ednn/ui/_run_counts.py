@@ -6,8 +6,7 @@ import math
 
 import numpy as np
 
-from .._utils.wording import plain, rough_interval, rounded
-from ..cli._count_verdict import note_on_differences
+from .._utils.wording import note_on_differences, plain, rough_interval, rounded
 
 # Options that limit a training, or replay its clock.
 _OF_TIME = ("--minutes", "--clock", "--epochs")
