@@ -159,8 +159,8 @@ def note_on_differences(name, spread, predicted, n) -> str:
         return ""
     return (
         f"differences of {name} come out too small: counts of {pictures_not_seen(n)} have a "
-        f"standard deviation of {plain(predicted, 3)}, their numbers in the table of {plain(spread, 3)}; "
-        "high ones are counted too low and low ones too high"
+        f"standard deviation of {plain(predicted, 3)}, their numbers in the table of "
+        f"{plain(spread, 3)}; high ones are counted too low and low ones too high"
     )
 
 

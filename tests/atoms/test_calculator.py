@@ -353,7 +353,7 @@ def changed(**changes):
     ("atoms", "message"),
     [
         (changed(position=np.nan), r"Positions must be finite.* atom 3"),
-        (changed(position=1e12), r"Positions must be within 1e\+08 Å.* atom 3"),
+        (changed(position=1e12), r"Positions must be within 1e\+10 Å.* atom 3"),
         (changed(number=6), r"Expected the species B, N.* atom 3, is C"),
         (changed(cell=[4.1, 4.8, 10]), r"4.1 Å along x.*multiple of 4.*nearest spacing is 0.205"),
         (changed(cell=[[4, 0.3, 0], [0, 4.8, 0], [0, 0, 10]]), "fitted cells are 90°"),
