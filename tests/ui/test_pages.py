@@ -30,7 +30,7 @@ def test_spins_are_fitted_and_larger_ones_predicted(visit, place):
     page.click("[data-model=quadratic]")
     page.wait_for_function("document.querySelector('code').innerText.includes('quadratic')")
     one.shoot("start")
-    page.click("text=Start the fit")
+    page.press("button:has-text('Start the fit'):enabled", "Enter")
     page.wait_for_url("**/runs/2*")
     assert one.state("finished", "failed") == "finished"
     page.wait_for_selector("text=Verdict")
@@ -99,7 +99,7 @@ def test_fields_without_totals_ask_for_a_table_and_errors_have_its_unit(visit, p
     page.fill("input[aria-label='Unit of the totals, such as eV']", "J")
     page.click("[data-model=quadratic]")
     page.wait_for_function("document.querySelector('code').innerText.includes('--unit J')")
-    page.click("text=Start the fit")
+    page.press("button:has-text('Start the fit'):enabled", "Enter")
     page.wait_for_url("**/runs/2*")
     assert one.state("finished", "failed") == "finished"
     page.wait_for_selector("th:has-text('errors of totals (J)')")
@@ -281,7 +281,7 @@ def test_killed_run_is_shown_and_resumes_while_another_runs(visit, place):
         page.click("text=More settings")
         page.fill("input[aria-label^='Passes over the data']", "100000")
         page.wait_for_function("document.querySelector('code').innerText.includes('100000')")
-        page.click("text=Start the fit")
+        page.press("button:has-text('Start the fit'):enabled", "Enter")
         page.wait_for_url("**/runs/2*")
         started.append(page.url.rpartition("/")[2])
     killed, other = (folder[name] for name in started)
