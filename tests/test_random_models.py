@@ -218,12 +218,13 @@ def test_some_models(seed, tmp_path):
 @pytest.mark.timeout(3600)
 @pytest.mark.filterwarnings("ignore::sk_ednn.exceptions.ExtensivityWarning")
 def test_many_models(tmp_path):
-    """Other seeds: ``SK_EDNN_SEED=1000``."""
+    """Other seeds, and more of them: ``SK_EDNN_SEED=1000 SK_EDNN_MODELS=5000``."""
     start = int(os.environ.get("SK_EDNN_SEED", N_FAST))
+    n_models = int(os.environ.get("SK_EDNN_MODELS", N_MODELS))
     failures = {}
-    for seed in range(start, start + N_MODELS):
+    for seed in range(start, start + n_models):
         try:
             check(Drawn(seed), tmp_path)
         except Exception as error:  # all of them are reported together
             failures[seed] = f"{type(error).__name__}: {str(error).strip()[:300]}"
-    assert not failures, f"{len(failures)} of {N_MODELS} seeds: {failures}"
+    assert not failures, f"{len(failures)} of {n_models} seeds: {failures}"
