@@ -9,7 +9,8 @@ from ._peaks import peaks
 from ._picture import Picture
 from ._readers import read_pictures
 from ._skimage import LocalFeatures
-from ._tables import Matched, TableError, match_totals
+from ._tables import TableError
+from ._totals import Matched, match_totals
 
 __all__ = [
     "Box",

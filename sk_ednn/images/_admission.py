@@ -21,7 +21,7 @@ from ._boxes import Box, check_boxes
 from ._checks import PictureError, pixel_digest, require_alike, require_distinct, require_picture
 from ._picture import Picture, for_each
 from ._readers import read_pictures
-from ._tables import match_totals
+from ._totals import match_totals
 
 # Fewer pictures are all trained on: none are held back to see how far predictions are off.
 _LEAST_PICTURES = 8

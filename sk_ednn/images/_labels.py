@@ -8,15 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ._boxes import Box, boxes_of_dots
-from ._tables import (
-    TableError,
-    column_of_names,
-    number_of,
-    picture_finder,
-    read_table,
-    require_one,
-    thousands,
-)
+from ._named_rows import NamedRows
+from ._tables import TableError, read_table, require_one
 
 # Names of columns of positions along each axis, in lower case.
 AXES_OF_DOTS = (("plane", "z", "slice"), ("row", "y"), ("column", "x"))
@@ -65,17 +58,17 @@ def read_dots(pictures, table, *, side=64, columns=("count",)) -> list[Box]:
     >>> [(box.picture, box.start, box.totals) for box in boxes]
     [(1, (0, 0), 1.0), (1, (50, 0), 1.0)]
     """
-    where = Path(fspath(table)).name
-    header, rows = read_table(fspath(table), where)
-    picture_of = picture_finder(pictures, column_of_names(pictures, rows, header, where), where)
+    table = read_table(fspath(table))
+    where, header = table.where, table.header
+    picture_of = NamedRows.find(pictures, table).require_picture
     n_axes = len(pictures[0].grid)
     position_columns = [_found(header, each, where) for each in AXES_OF_DOTS[-n_axes:]]
     kind = _kinds(header, columns, where)
     dots: dict[tuple[int, int], list] = {}
-    for row in rows:
+    for row in table.rows:
         k = picture_of(row)
         number = 0 if kind is None else _kind(row, kind, columns, where)
-        position = [number_of(row, j, header, pictures[k], where) for j in position_columns]
+        position = [table.number(row, j, pictures[k]) for j in position_columns]
         dots.setdefault((k, number), []).append(position)
     boxes = []
     for (k, number), positions in dots.items():
@@ -126,17 +119,18 @@ def read_boxes(pictures, table, *, columns=("count",)) -> list[Box]:
     where = Path(fspath(table)).name
     if len(pictures[0].grid) != 2:
         raise TableError(f"{where}: boxes are in single planes; {pictures[0].name} is a stack.")
-    header, rows = read_table(fspath(table), where)
-    picture_of = picture_finder(pictures, column_of_names(pictures, rows, header, where), where)
+    table = read_table(fspath(table))
+    header = table.header
+    picture_of = NamedRows.find(pictures, table).require_picture
     corners = _CORNERS if "top" in _lower(header) else _IMAGEJ
     corner_columns = [_found(header, each, where) for each in corners]
     totals = [_found(header, (name.lower(),), where) for name in columns]
     for j in totals:
-        thousands(rows, j, header, where)
+        table.thousands(j)
     boxes = []
-    for row in rows:
+    for row in table.rows:
         k = picture_of(row)
-        sides = [number_of(row, j, header, pictures[k], where) for j in corner_columns]
+        sides = [table.number(row, j, pictures[k]) for j in corner_columns]
         if any(value != round(value) for value in sides):
             raise TableError(f"{where}, line {row.line}: sides of boxes are whole pixels.")
         first, last = np.array(sides[:2], dtype=int), np.array(sides[2:], dtype=int)
@@ -148,8 +142,7 @@ def read_boxes(pictures, table, *, columns=("count",)) -> list[Box]:
                 f"{' × '.join(map(str, pictures[k].grid))} pixels."
             )
         of_box = tuple(
-            number_of(row, j, header, pictures[k], where) if row.cells[j].strip() else np.nan
-            for j in totals
+            table.number(row, j, pictures[k]) if row.cells[j].strip() else np.nan for j in totals
         )
         if not np.isfinite(of_box).any():
             raise TableError(f"{where}, line {row.line}: the box has no total.")

@@ -62,13 +62,14 @@ def columns_beside_names(folder, table) -> list[str]:
         If the table cannot be read.
     """
     from ..images import read_pictures
-    from ..images._tables import TableError, column_of_names, read_table
+    from ..images._named_rows import NamedRows
+    from ..images._tables import TableError, read_table
 
-    header, rows = read_table(str(table), table.name)
+    read = read_table(str(table))
     try:
         pictures = [] if folder is None else read_pictures(str(folder))
-        names = column_of_names(pictures, rows, header, table.name) if pictures else None
+        names = NamedRows.find(pictures, read, parts=True).column if pictures else None
     except TableError:  # told with what a fit will learn
         names = None
     # The command separates names by commas.
-    return [name for j, name in enumerate(header) if j != names and "," not in name]
+    return [name for j, name in enumerate(read.header) if j != names and "," not in name]
