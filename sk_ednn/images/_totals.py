@@ -134,7 +134,6 @@ def match_totals(pictures, table, *, columns=None, counts=None) -> Matched:
         )
     if counts:
         _require_counts(kept, totals, table, total_columns)
-    used = {row.line for row in partner.values()}
     return Matched(
         pictures=kept,
         totals=totals[:, 0] if len(total_columns) == 1 else totals,
@@ -142,7 +141,7 @@ def match_totals(pictures, table, *, columns=None, counts=None) -> Matched:
         counts=counts,
         without_total=tuple(each.name for k, each in enumerate(pictures) if k not in partner),
         without_picture=tuple(
-            row.cells[named.column] for row in table.rows if row.line not in used
+            row.cells[named.column] for row in table.rows if named.find_picture(row) is None
         ),
         remarks=tuple(remarks),
     )  # fmt: skip

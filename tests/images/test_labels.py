@@ -91,3 +91,10 @@ def test_what_is_wrong_names_table_and_line(reader, text, why, tmp_path):
 def test_a_name_of_two_columns_names_neither(reader, text, tmp_path):
     with pytest.raises(TableError, match="2 columns are called"):
         reader(PICTURES, written(tmp_path, text))
+
+
+def test_dots_have_names_and_not_parts_of_them(tmp_path):
+    wells = [as_picture(np.zeros((80, 60)), f"plate_{well}.png") for well in ("A01", "A02")]
+    for text in ("well,x,y\nA01,5,5\nA02,6,6\n", "well,x,y\nA01,5,5\nA01,6,6\n"):
+        with pytest.raises(TableError, match=r"such as plate_A01\.png; its first row is A01"):
+            read_dots(wells, written(tmp_path, text))

@@ -439,3 +439,9 @@ def test_full_names_come_before_parts(tmp_path):
     found = match_totals(plate(*WELLS[:2]), tmp_path / "t.csv")
     assert [picture.name for picture in found.pictures] == [WELLS[0]]
     assert "no picture for A02 of the table; left out" in found.notes
+
+
+def test_a_row_twice_is_no_row_without_a_picture(tmp_path):
+    found = matched(tmp_path, "file,count\n" + ROWS + "dish 1,5\nother,3\n")
+    assert found.without_picture == ("other",)
+    np.testing.assert_array_equal(found.totals, [5, 7, 9, 11])
