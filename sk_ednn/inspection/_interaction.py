@@ -11,8 +11,7 @@ from sklearn.utils._param_validation import Interval, validate_params
 from ..exceptions import TilingError
 from ._grids import grid_axes, grid_term, predict_list
 
-
-@validate_params(
+_validated = validate_params(
     {
         "max_distance": [Interval(Integral, 1, None, closed="left"), None],
         "n_pairs": [Interval(Integral, 1, None, closed="left")],
@@ -20,6 +19,9 @@ from ._grids import grid_axes, grid_term, predict_list
     },
     prefer_skip_nested_validation=True,
 )
+
+
+@_validated
 def interaction_profile(
     estimator, X, *, max_distance=None, n_pairs=50, term=None, random_state=None
 ):
@@ -103,14 +105,7 @@ def interaction_profile(
     return Bunch(distances=distances, strength=strength, std_error=std_error, window=pairs.window)
 
 
-@validate_params(
-    {
-        "max_distance": [Interval(Integral, 1, None, closed="left"), None],
-        "n_pairs": [Interval(Integral, 1, None, closed="left")],
-        "random_state": ["random_state"],
-    },
-    prefer_skip_nested_validation=True,
-)
+@_validated
 def interaction_map(estimator, X, *, max_distance=None, n_pairs=50, term=None, random_state=None):
     """Measure the interaction between two sites in the predicted total, by their displacement.
 
