@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.masks import unmasked
-from ..fields._axis_labels import axis_labels, keep_labels, require_labels_like
+from ..fields._axis_labels import axis_labels, compare_labels_and_unit, keep_labels_and_unit
 from ..fields._fields import Fields, check_fields, check_ndim
 from ..fields._sources import source_identity
 from ..fields._views import OneField, SourceView
@@ -59,7 +59,7 @@ class AbstractFieldEncoder(TransformerMixin, BaseEstimator, ABC):
         labels, fields = axis_labels(X), check_fields(X, caller=self)
         self._learn(fields)
         self._grid_ndim = fields.ndim
-        keep_labels(self, labels, X)
+        keep_labels_and_unit(self, labels, X)
         return self
 
     def transform(self, X):
@@ -76,7 +76,7 @@ class AbstractFieldEncoder(TransformerMixin, BaseEstimator, ABC):
                 without the sample axis
         """
         check_is_fitted(self)
-        require_labels_like(self, X)
+        compare_labels_and_unit(self, X)
         fields = check_fields(X, caller=self)
         check_ndim(fields, self._grid_ndim)
         if not fields.ragged:

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from ..exceptions import TilingError
-from ..fields._axis_labels import axis_labels, keep_labels, require_labels_like
+from ..fields._axis_labels import axis_labels, compare_labels_and_unit, keep_labels_and_unit
 from ..fields._fields import check_fields, check_ndim
 from ..fields._in_memory import as_array
 from ._base import require_axes
@@ -74,7 +74,7 @@ class AbstractWholeFieldEncoder(TransformerMixin, BaseEstimator, ABC):
         self._check(fields)
         self.n_channels_ = self._n_channels(fields)
         self._ndim = fields.ndim
-        keep_labels(self, labels, X)
+        keep_labels_and_unit(self, labels, X)
         return self
 
     def transform(self, X):
@@ -92,7 +92,7 @@ class AbstractWholeFieldEncoder(TransformerMixin, BaseEstimator, ABC):
             without the sample axis. The channels of X come first.
         """
         check_is_fitted(self)
-        require_labels_like(self, X)
+        compare_labels_and_unit(self, X)
         fields = check_fields(X, caller=self)
         check_ndim(fields, self._ndim)
         n_channels = self._n_channels(fields)

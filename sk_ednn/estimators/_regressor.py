@@ -16,7 +16,7 @@ from .._utils.steps import as_arrays
 from .._utils.stored import stored
 from ..evaluation import AbstractEvaluation, AutoEvaluation
 from ..exceptions import TileModelError, TilingError
-from ..fields._axis_labels import axis_labels, keep_labels, require_labels_like
+from ..fields._axis_labels import axis_labels, compare_labels_and_unit, keep_labels_and_unit
 from ..fields._levels import joined, levels_of, warn_of_levels
 from ..solvers import AbstractSolver, AutoSolver, LossWeights, SumProblem, Term
 from ..tile_models._baseline import baseline_totals, fit_baselines
@@ -228,7 +228,7 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
             labels = axis_labels(X)
             vars(self).update(fit_cached(self, X, y, fit_params))
             self.__dict__.pop("held_out_", None)
-            keep_labels(self, labels, X)
+            keep_labels_and_unit(self, labels, X)
             # n_jobs and verbose are those of this call, not of the cached fit.
             self.evaluation_ = self._filled(self.evaluation or AutoEvaluation(), None)
             return self
@@ -247,7 +247,7 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
             tile_models = fit_reweighted(solver, problem, evaluation)
         # Nothing above changes the estimator, so a failed fit leaves it as it was.
         self._store(solver, evaluation, problem, tile_models, admitted, X)
-        keep_labels(self, labels, X)
+        keep_labels_and_unit(self, labels, X)
         return self
 
     def _parts(self, random_state):
@@ -471,7 +471,7 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
         3
         """
         check_is_fitted(self)
-        require_labels_like(self, X)
+        compare_labels_and_unit(self, X)
         terms, systems = self.fitted_terms(), X
         for _, tiling in terms:
             try:

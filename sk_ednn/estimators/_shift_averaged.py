@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._utils.stored import stored
 from ..exceptions import TilingError
-from ..fields._axis_labels import require_labels_like
+from ..fields._axis_labels import compare_labels_and_unit
 from ..fields._channels import channel_index
 from ..fields._fields import check_fields, check_ndim
 from ..fields._rolling import rolled
@@ -274,7 +274,7 @@ class ShiftAveraged(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
     def _shifted(self, X):
         """Yield each shift, and the fields rolled to start at that site."""
         check_is_fitted(self)
-        require_labels_like(regressors_in(self.estimator_)[0], X)  # shifted fields have none
+        compare_labels_and_unit(regressors_in(self.estimator_)[0], X)  # shifted fields have none
         fields = check_fields(X, caller=self)
         check_ndim(fields, self._field_ndim)
         for shift in self.shifts_.tolist():

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._utils.stacklevel import outside_package
 from ..exceptions import NoveltyWarning, TileModelError, TilingError
-from ..fields._axis_labels import require_labels_like
+from ..fields._axis_labels import compare_labels_and_unit
 from ..fields._fields import check_fields, require_finite
 from ..fields._in_memory import as_array
 from ..fields._range import InputRange, extremes
@@ -83,7 +83,7 @@ class LocalUpdates:
                     "Local updates change sites of a field on a grid, but the tiling of the model "
                     f"is {tiling!r}. Call predict for the changed system."
                 )
-        require_labels_like(model, [field])
+        compare_labels_and_unit(model, [field])
         fields = model.check_systems([as_array(field, "field", expected="one field")])
         evaluated = running(model, terms, fields)
         self._incremental = IncrementalTotals(evaluated, fields.stacks[0].values)

@@ -79,8 +79,8 @@ def axis_labels(X) -> list | None:
     return _plain(axes)
 
 
-def keep_labels(estimator, labels, X) -> None:
-    """Set or remove the attributes ``axis_labels_`` and ``field_unit_`` of a fitted estimator.
+def keep_labels_and_unit(estimator, labels, X) -> None:
+    """Set or remove ``axis_labels_`` and ``field_unit_`` of a fitted estimator.
 
     Parameters
     ----------
@@ -97,19 +97,26 @@ def keep_labels(estimator, labels, X) -> None:
         estimator.axis_labels_ = labels
 
 
-def require_labels_like(estimator, X) -> None:
-    """Raise if the axes of fields are those of the fit in another order; compare their units.
+def compare_labels_and_unit(estimator, X) -> None:
+    """Compare axes and unit of fields with those of the fit.
 
     Parameters
     ----------
     estimator : fitted estimator
-        With ``axis_labels_`` if it was fitted to labelled fields.
+        With ``axis_labels_`` if it was fitted to labelled fields, ``field_unit_`` if to fields with
+        a unit.
     X : object
         As users pass fields.
 
     Raises
     ------
     TilingError
+        If the axes are those of the fit in another order.
+
+    Warns
+    -----
+    DataWarning
+        If the unit is another one.
     """
     warn_of_unit(estimator, unit_of_fields(X))
     fitted = getattr(estimator, "axis_labels_", None)

@@ -17,14 +17,15 @@ from ..exceptions import DataWarning
 # Attributes of xarray, HDF5 and zarr, in the order of preference.
 _ATTRIBUTES = ("units", "unit", "Units", "Unit", "UNITS", "UNIT")
 # Names of one unit, as `_plain` writes them. Upper and lower case differ: mT is not MT.
+# Letters that some write for several units, as A for ampere and ångström, equal only themselves.
 _SAME = {
     "kelvin": "K", "degK": "K", "Kelvin": "K", "celsius": "°C", "Celsius": "°C", "degC": "°C",
     "deg_C": "°C", "degreesC": "°C", "degrees_Celsius": "°C", "degreesCelsius": "°C",
     "degrees_celsius": "°C", "degree_Celsius": "°C", "degree_celsius": "°C", "C°": "°C",
     "ev": "eV", "electronvolt": "eV", "electron_volt": "eV", "angstrom": "Å", "Angstrom": "Å",
-    "A": "Å", "Ang": "Å", "tesla": "T", "millitesla": "mT", "meter": "m", "metre": "m",
-    "meters": "m", "metres": "m", "": "1", "dimensionless": "1", "unitless": "1", "none": "1",
-    "None": "1", "-": "1",
+    "angstroms": "Å", "Angstroms": "Å", "ångström": "Å", "Ångström": "Å", "ang": "Å", "Ang": "Å",
+    "tesla": "T", "millitesla": "mT", "meter": "m", "metre": "m", "meters": "m", "metres": "m",
+    "": "1", "dimensionless": "1", "unitless": "1", "none": "1", "None": "1", "-": "1",
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from .._utils.seeding import generator
 from ..evaluation._local import checked_terms
 from ..exceptions import TileModelError, TilingError
-from ..fields._axis_labels import require_labels_like
+from ..fields._axis_labels import compare_labels_and_unit
 from ..fields._fields import check_fields
 from ..fields._in_memory import as_array
 from ._replicas import Replicas, check_values, states_of
@@ -263,7 +263,7 @@ class Metropolis(BaseEstimator):
         if encoder is not None:
             require_axes(encoder, batch)
             check_fields(batch)
-            require_labels_like(encoder, fields)
+            compare_labels_and_unit(encoder, fields)
             flat = batch.reshape(len(batch), -1)
             codes = SiteCodes.of(encoder, check_values(values, flat))
             # By number, since the channels of equal angles may differ in their last bits.

@@ -15,7 +15,7 @@ from sk_ednn.encoders import AngleFields, IntensiveContext
 from sk_ednn.evaluation import LocalUpdates
 from sk_ednn.exceptions import DataWarning
 from sk_ednn.fields import ArraySource
-from sk_ednn.fields._units import unit_of
+from sk_ednn.fields._units import unit_of, warn_of_unit
 
 h5py = pytest.importorskip("h5py")
 xarray = pytest.importorskip("xarray")
@@ -110,7 +110,8 @@ def test_local_updates_and_lists_compare_units():
         ("K", "kelvin", True), ("degC", "°C", True), ("degC", "celsius", True),
         ("m s-1", "m*s^-1", True), ("eV/Å", "eV/Angstrom", False), ("mT", "MT", False),
         ("T", "mT", False), ("K", "degC", False), ("1", "", True), ("Å", "Å", True),
-        (" K ", "K", True), ("eV", "meV", False),
+        (" K ", "K", True), ("eV", "meV", False), ("Å", "angstroms", True), ("Å", "Ang", True),
+        ("\u212b", "Ångström", True),
     ],
 )  # fmt: skip
 def test_spellings_of_one_unit(one, other, same):
@@ -119,6 +120,31 @@ def test_spellings_of_one_unit(one, other, same):
         warnings.simplefilter("always")
         model.predict(labelled(other))
     assert (len(caught) == 0) == same
+
+
+# Letters that files write for several units.
+AMBIGUOUS = {
+    "A": ("Å", "angstrom", "ampere", "a"), "C": ("°C", "celsius", "degC", "coulomb", "c"),
+    "F": ("°F", "degF", "fahrenheit", "farad"), "R": ("°R", "rankine", "roentgen", "Ry"),
+    "h": ("hour", "hours", "Hartree", "hartree", "Ha", "H"), "H": ("henry", "Hartree", "h"),
+    "a": ("year", "Å", "are", "A"), "d": ("day", "days", "debye", "D"), "D": ("debye", "d"),
+    "e": ("eV", "electron", "E"), "E": ("eV", "e"), "g": ("gram", "gauss", "G"), "u": ("amu", "U"),
+    "G": ("gauss", "g"), "M": ("molar", "m", "metre"), "k": ("K", "kelvin"), "t": ("T", "tesla"),
+    "S": ("siemens", "s"), "s": ("second", "S"), "P": ("poise", "Pa"), "b": ("barn", "bit", "B"),
+    "B": ("byte", "bel", "b"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("letter", AMBIGUOUS)
+def test_a_letter_that_may_be_several_units_equals_only_itself(letter):
+    fitted = SimpleNamespace(field_unit_=letter)
+    with pytest.warns(DataWarning) as caught:
+        for other in AMBIGUOUS[letter]:
+            warn_of_unit(fitted, other)
+    assert len(caught) == len(AMBIGUOUS[letter])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_unit(fitted, f" {letter}")
 
 
 def test_quantities_have_units():
