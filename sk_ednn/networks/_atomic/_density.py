@@ -49,13 +49,14 @@ class DensityValues:
         Tensor of shape (n_centers, n_neighbors, 3)
             Zero where rows are padded.
         """
-        return _Pull.apply(
+        return Pull.apply(
             gradients,
             self._functions,
             self._derivatives,
             self._harmonics,
             self._harmonic_gradients,
             self._directions,
+            False,
         )
 
 
@@ -222,25 +223,48 @@ def polynomial_cutoff(r: Tensor, cutoff: float) -> tuple[Tensor, Tensor]:
     return values, derivatives
 
 
-class _Pull(torch.autograd.Function):
-    """The adjoint of the derivative of the coefficients; its own adjoint is the derivative."""
+class Pull(torch.autograd.Function):
+    """The adjoint of the derivative of the coefficients; its own adjoint is the derivative.
+
+    Takes gradients with respect to the coefficients, the parts of `DensityValues` in their order,
+    and `with_factors`: whether to return, beside gradients with respect to the vectors, those with
+    respect to a factor of each pair, as a screening multiplies functions by. The first are those
+    at factors of 1.
+    """
 
     @staticmethod
-    def forward(ctx, gradients, functions, derivatives, harmonics, harmonic_gradients, directions):
+    def forward(
+        ctx,
+        gradients,
+        functions,
+        derivatives,
+        harmonics,
+        harmonic_gradients,
+        directions,
+        with_factors,
+    ):
         ctx.save_for_backward(functions, derivatives, harmonics, harmonic_gradients, directions)
         # Sums over channels first: they need half as many products as sums over harmonics.
         back = gradients.transpose(1, 2)
         along = torch.bmm(derivatives, back).mul_(harmonics).sum(-1, keepdim=True)
-        turned = torch.matmul(harmonic_gradients, torch.bmm(functions, back)[..., None])[..., 0]
-        return turned.addcmul_(along, directions)
+        of_harmonics = torch.bmm(functions, back)
+        of_vectors = torch.matmul(harmonic_gradients, of_harmonics[..., None])[..., 0]
+        of_vectors.addcmul_(along, directions)
+        if not with_factors:
+            return of_vectors
+        return of_vectors, of_harmonics.mul_(harmonics).sum(-1)
 
     @staticmethod
-    def backward(ctx, weights):
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, of_vectors, of_factors=None):
         functions, derivatives, harmonics, harmonic_gradients, directions = ctx.saved_tensors
-        along = (weights * directions).sum(-1, keepdim=True)
+        along = (of_vectors * directions).sum(-1, keepdim=True)
         turned = functions.new_empty(*functions.shape[:2], 3, functions.shape[2])
         for axis in range(3):
-            torch.mul(functions, weights[..., axis : axis + 1], out=turned[:, :, axis])
-        out = torch.bmm(harmonics.transpose(1, 2), derivatives * along)
+            torch.mul(functions, of_vectors[..., axis : axis + 1], out=turned[:, :, axis])
+        radial = derivatives * along
+        if of_factors is not None:
+            radial.addcmul_(functions, of_factors[..., None])
+        out = torch.bmm(harmonics.transpose(1, 2), radial)
         out.baddbmm_(harmonic_gradients.flatten(1, 2).transpose(1, 2), turned.flatten(1, 2))
-        return out, None, None, None, None, None
+        return out, None, None, None, None, None, None

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ._batch import AtomicBatch
-from ._density import Density
+from ._density import Density, Pull
 from ._screening import Screening, ThirdAtoms
 
 
@@ -43,7 +43,7 @@ class ScreenedValues:
             Zero where rows are padded. Linear in `gradients`, and differentiable with respect to
             them and to the weights of the screening.
         """
-        of_vectors, of_factors = _Pull.apply(gradients, *self._parts)
+        of_vectors, of_factors = Pull.apply(gradients, *self._parts, True)
         thirds, factors = self._thirds, self._factors
         # An atom between two others moves their factor s: ds = -s d(w φ).
         pushed = -(of_factors * factors).view(-1).index_select(0, thirds.pairs)
@@ -84,30 +84,3 @@ class ScreenedDensity:
         functions, _, harmonics, *_ = parts
         values = torch.bmm(harmonics.transpose(1, 2), functions * factors[..., None])
         return ScreenedValues(values, batch.vectors, parts, thirds, factors, *curves)
-
-
-class _Pull(torch.autograd.Function):
-    """The adjoint of the derivative of the coefficients with respect to vectors and factors."""
-
-    @staticmethod
-    def forward(ctx, gradients, functions, derivatives, harmonics, harmonic_gradients, directions):
-        ctx.save_for_backward(functions, derivatives, harmonics, harmonic_gradients, directions)
-        back = gradients.transpose(1, 2)
-        along = torch.bmm(derivatives, back).mul_(harmonics).sum(-1, keepdim=True)
-        of_harmonics = torch.bmm(functions, back)
-        turned = torch.matmul(harmonic_gradients, of_harmonics[..., None])[..., 0]
-        of_factors = of_harmonics.mul_(harmonics).sum(-1)
-        return turned.addcmul_(along, directions), of_factors
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, weights, of_factors):
-        functions, derivatives, harmonics, harmonic_gradients, directions = ctx.saved_tensors
-        along = (weights * directions).sum(-1, keepdim=True)
-        turned = functions.new_empty(*functions.shape[:2], 3, functions.shape[2])
-        for axis in range(3):
-            torch.mul(functions, weights[..., axis : axis + 1], out=turned[:, :, axis])
-        radial = (derivatives * along).addcmul_(functions, of_factors[..., None])
-        out = torch.bmm(harmonics.transpose(1, 2), radial)
-        out.baddbmm_(harmonic_gradients.flatten(1, 2).transpose(1, 2), turned.flatten(1, 2))
-        return out, None, None, None, None, None
