@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from .. import evaluation as evaluations
 from .._utils.steps import as_arrays
@@ -17,20 +17,19 @@ from .._utils.stored import stored
 from ..evaluation import AbstractEvaluation, AutoEvaluation
 from ..exceptions import TileModelError, TilingError
 from ..fields._axis_labels import axis_labels, compare_labels_and_unit, keep_labels_and_unit
-from ..fields._levels import joined, levels_of, warn_of_levels
-from ..solvers import AbstractSolver, AutoSolver, LossWeights, SumProblem, Term
-from ..tile_models._baseline import baseline_totals, fit_baselines
+from ..solvers import AbstractSolver, AutoSolver, LossWeights, Term
 from ..tiling import AbstractTiling
 from ._admission import admit
+from ._columns import check_columns
 from ._fit_cache import fit_cached
+from ._inputs import compare_inputs, keep_inputs
 from ._overflow import overflow_named
+from ._parts import filled
+from ._residuals import residual_problem
 from ._reweighted import fit_reweighted
-from ._targets import ScoredByTotals, per_site
+from ._targets import ScoredByTotals
 from ._terms import WithTerms, check_terms
 from ._warm_start import fitted_start
-
-# Residuals of the baseline below this, relative to y, are round-off.
-_ROUND_OFF = 1e-14
 
 
 @stored(
@@ -230,10 +229,10 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
             self.__dict__.pop("held_out_", None)
             keep_labels_and_unit(self, labels, X)
             # n_jobs and verbose are those of this call, not of the cached fit.
-            self.evaluation_ = self._filled(self.evaluation or AutoEvaluation(), None)
+            self.evaluation_ = filled(self, self.evaluation or AutoEvaluation(), None)
             return self
         random_state = check_random_state(self.random_state)
-        evaluation = self._filled(self.evaluation or AutoEvaluation(), random_state)
+        evaluation = filled(self, self.evaluation or AutoEvaluation(), random_state)
         solver, terms = self._parts(random_state)
         labels = axis_labels(X)
         admitted = admit(self, terms, X, y, sample_weight, groups, gradient)
@@ -242,7 +241,7 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
                 f"{type(solver).__name__} fits totals only. To fit gradients use a torch network "
                 "(GradientSolver) or a linear model (LinearSolver)."
             )
-        problem = self._problem(terms, admitted, fitted_start(self, terms), random_state)
+        problem = residual_problem(self, terms, admitted, fitted_start(self, terms), random_state)
         with as_arrays(), overflow_named(admitted.systems):
             tile_models = fit_reweighted(solver, problem, evaluation)
         # Nothing above changes the estimator, so a failed fit leaves it as it was.
@@ -252,50 +251,15 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
 
     def _parts(self, random_state):
         """Return clones of the solver and the terms, with None parameters filled in."""
-        solver = self._filled(self.solver or AutoSolver(), random_state)
+        solver = filled(self, self.solver or AutoSolver(), random_state)
         terms = [
-            Term(name, self._filled(tile_model, random_state), clone(tiling, safe=False))
+            Term(name, filled(self, tile_model, random_state), clone(tiling, safe=False))
             for name, tile_model, tiling in self._terms()
         ]
         check_terms(terms)
         if isinstance(solver, AutoSolver):
-            solver = self._filled(solver._for_terms(terms), random_state)
+            solver = filled(self, solver._for_terms(terms), random_state)
         return solver, terms
-
-    def _problem(self, terms, admitted, start, random_state) -> SumProblem:
-        """Return the fit of the residuals of the baseline."""
-        systems, y, tilings = admitted.systems, admitted.y, [term.tiling for term in terms]
-        sample_weight = admitted.sample_weight
-        if self.weighting == "site":
-            shared = all(tiling.shares_sites for tiling in tilings)
-            counted = tilings[:1] if shared else tilings
-            sizes = np.sum([tiling.counts(systems) for tiling in counted], axis=0)
-            sample_weight = per_site(sizes, sample_weight)
-        loss_weights = None
-        if isinstance(self.weighting, LossWeights):
-            loss_weights = clone(self.weighting)
-        if start is None:
-            baselines, totals = fit_baselines(self.baseline, tilings, systems, y, sample_weight)
-        else:
-            baselines = [tile_model.baseline for tile_model in start]
-            totals = baseline_totals(baselines, tilings, systems, y)
-        residuals = y - totals
-        # Solvers scale targets and would fit the round-off of y.
-        residuals[np.abs(residuals) <= _ROUND_OFF * np.abs(y)] = 0.0
-        return SumProblem(
-            terms=terms,
-            systems=systems,
-            y=residuals,
-            sample_weight=sample_weight,
-            groups=admitted.groups,
-            loss_weights=loss_weights,
-            start=start,
-            baselines=baselines,
-            gradient=admitted.gradient,
-            random_state=random_state,
-            n_jobs=self.n_jobs,
-            verbose=self.verbose,
-        )
 
     def _store(self, solver, evaluation, problem, tile_models, admitted, X):
         """Set the fitted attributes from the tile models that a solver returned."""
@@ -304,20 +268,13 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
             tile_model if baseline is None else tile_model.with_baseline(baseline)
             for tile_model, baseline in zip(tile_models, problem.baselines, strict=True)
         ]
-        input_range = tilings[0].range_of(admitted.systems)
-        if input_range is None:
-            self.__dict__.pop("input_range_", None)
-        else:
-            if problem.start is not None and hasattr(self, "input_range_"):
-                input_range = input_range.joined(tilings[0].range_from(self.input_range_))
-            self.input_range_ = input_range.array()
-        self._keep_levels(tilings[0], admitted.systems, problem.start is not None)
+        keep_inputs(self, tilings[0], admitted.systems, resumed=problem.start is not None)
         self.__dict__.pop("held_out_", None)  # errors of the fit before, see `calibrate`
         self.solver_ = solver
         self.evaluation_ = evaluation
         described = tilings[0].describe(admitted.systems)
         self._of_parts(tile_models, tilings, admitted.y_ndim, described)
-        self._check_width(X, admitted.systems, reset=True)
+        check_columns(self, X, admitted.systems, reset=True)
 
     def _of_parts(self, tile_models, tilings, y_ndim, described):
         """Set the fitted attributes from fitted parts; return self."""
@@ -329,7 +286,7 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
         self._described = described
         self._term_names = [name for name, *_ in self._terms()]
         if not hasattr(self, "evaluation_"):
-            self.evaluation_ = self._filled(self.evaluation or AutoEvaluation(), None)
+            self.evaluation_ = filled(self, self.evaluation or AutoEvaluation(), None)
         return self
 
     def predict(self, X, return_std=False):
@@ -478,26 +435,12 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
                 systems = tiling.check(systems, like=self._described)
             except TilingError as error:
                 raise TilingError(error.fitted) from None
-        self._check_width(X, systems, reset=False)
+        check_columns(self, X, systems, reset=False)
         for tile_model, tiling in terms:
             tiling.check_model(systems, tile_model)
-        if hasattr(self, "input_levels_"):
-            warn_of_levels(self.input_levels_, systems)
-        if not hasattr(self, "input_range_"):  # systems without a range, or an older model file
-            return systems
-        return terms[0][1].compare_range(systems, self.input_range_)
+        return compare_inputs(self, terms[0][1], systems)
 
     # --- parts ------------------------------------------------------------------------------
-
-    def _keep_levels(self, tiling, systems, resumed) -> None:
-        """Keep the values of fields that have few, joined with those of the fit before."""
-        before = self.__dict__.pop("input_levels_", None)
-        if not tiling.is_grid or tiling.channel_axis is not None:
-            return
-        levels = levels_of(systems)
-        levels = joined(before, levels) if resumed else levels
-        if levels is not None:
-            self.input_levels_ = levels
 
     @property
     def _field_ndim(self) -> int | None:
@@ -523,47 +466,6 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
     def _terms_by_name(self) -> dict:
         """Return `fitted_terms` as a dict; a single term is called "tile_model"."""
         return dict(zip(self._term_names, self.fitted_terms(), strict=True))
-
-    def _filled(self, part, random_state):
-        """Return a clone of a part, with n_jobs, verbose and random_state set if they are None."""
-        part = _copied(part)
-        if isinstance(part, type) or not hasattr(part, "get_params"):
-            return part
-        fill = {}
-        for name, value in sorted(part.get_params(deep=True).items()):
-            param = name.rpartition("__")[2]
-            if value is not None:
-                continue
-            if param == "random_state" and self.random_state is not None:
-                fill[name] = random_state.randint(np.iinfo(np.int32).max)
-            elif param == "n_jobs" and self.n_jobs is not None:
-                fill[name] = self.n_jobs
-            elif param == "verbose":
-                fill[name] = self.verbose
-        return part.set_params(**fill) if fill else part
-
-    # --- checks -----------------------------------------------------------------------------
-
-    def _check_width(self, X, systems, reset):
-        # scikit-learn requires 2-D X to keep its width; other fields may change their size.
-        if systems.fixed_width:
-            if reset or hasattr(self, "n_features_in_"):
-                rows = systems.stacks[0].values if X is systems else X
-                validate_data(self, rows, reset=reset, skip_check_array=True)
-            return
-        names = getattr(systems, "feature_names", ())
-        if reset:
-            for name in ("n_features_in_", "feature_names_in_"):
-                self.__dict__.pop(name, None)
-            if names:
-                self.feature_names_in_ = np.array(names, dtype=object)
-        elif names and hasattr(self, "feature_names_in_"):
-            fitted = tuple(self.feature_names_in_)
-            if names != fitted:
-                raise TilingError(
-                    f"The model was fitted to bags with the columns {', '.join(fitted)}, in this "
-                    f"order, but these have {', '.join(names)}."
-                )
 
     def _evaluation_of(self, systems) -> AbstractEvaluation:
         """Return the evaluation, wrapped for Dask if the systems are read lazily."""
@@ -592,16 +494,3 @@ def _require_finite(values, name, tile_model):
             f"{np.sum(~np.isfinite(values))} NaN or infinite value(s). Check its training "
             "(learning rate, scale of the inputs) and the fields passed to it."
         )
-
-
-def _copied(part):
-    try:
-        return clone(part, safe=False)
-    except ValueError as error:
-        if "uninitialized parameter" not in str(error):
-            raise
-        raise TileModelError(
-            "The network has lazy buffers, such as those of LazyBatchNorm1d, which torch does not "
-            "copy before their first use. Pass the class of the network, or take a layer with a "
-            "number of features, such as nn.BatchNorm1d(8)."
-        ) from error
