@@ -31,7 +31,7 @@ from sk_ednn.atoms import (
 )
 from sk_ednn.atoms._potential_data import labelled
 from sk_ednn.atoms._potential_errors import spreads
-from sk_ednn.atoms._potential_kinds import _Progress
+from sk_ednn.atoms._potential_progress import Progress
 from sk_ednn.descriptors import ChebyshevDescriptor, PowerSpectrum
 from sk_ednn.exceptions import DataWarning, TileModelError
 from sk_ednn.structures import Structures, screened_repulsion
@@ -266,7 +266,7 @@ def test_progress_names_the_limits_of_each_member(limits, expected, atoms, capsy
 
 def test_long_trainings_print_some_epochs_of_each_member(capsys):
     called = []
-    progress = _Progress(called.append)
+    progress = Progress(called.append)
     for member in (1, 2):
         for epoch in range(1, 201):
             progress({"epoch": epoch, "seconds": 0.5 * epoch, "loss": 1.0, "member": member})
@@ -292,7 +292,7 @@ def test_long_trainings_print_some_epochs_of_each_member(capsys):
 )
 def test_progress_says_how_much_time_is_left(limits, left, capsys):
     member = {"member": 1} if limits.get("n_members", 1) > 1 else {}
-    _Progress(None, **limits)({"epoch": 6, "seconds": 20.0, "loss": 1.0, **member})
+    Progress(None, **limits)({"epoch": 6, "seconds": 20.0, "loss": 1.0, **member})
     (line,) = capsys.readouterr().err.splitlines()
     assert left in line if left else "left" not in line
 
