@@ -166,11 +166,13 @@ def evaluate(
         ),
     ] = None,
     density_unit: DensityUnit = None,
-    group: Annotated[
+    errors_by: Annotated[
         str | None,
         typer.Option(
-            help="Potentials: also print errors by this entry of the structures' info, such as "
-            "config_type, or by file or composition."
+            "--errors-by",
+            "--group",
+            help="Potentials: also print errors by an entry of info such as config_type, by file "
+            "or by composition.",
         ),
     ] = None,
     errors: ErrorsFile = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import reprlib
 import shlex
+from difflib import get_close_matches
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, get_args, get_type_hints
@@ -136,9 +137,9 @@ def _settings(ctx, path) -> dict[str, Any]:
     settings = {}
     for key, value in _load(path).items():
         if key not in params:
-            raise ValueError(
-                f"{path}: unknown setting {_short(key)}. Valid settings are {', '.join(params)}."
-            )
+            near = get_close_matches(str(key).replace("_", "-"), params, n=1)
+            valid = f"Did you mean {near[0]}?" if near else f"Valid ones: {', '.join(params)}."
+            raise ValueError(f"{path}: unknown setting {_short(key)}. {valid}")
         param = params[key]
         if param.name in _NUMBER_OR_TEXT and (_is(int, value) or _is(float, value)):
             value = str(value)

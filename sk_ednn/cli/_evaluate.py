@@ -124,11 +124,14 @@ def _check_options(options, *, of_potential=True) -> None:
 
     check_errors(options.errors)
     check_paths(options)
-    for name in ("group", "errors"):
+    for name in ("errors_by", "errors"):
         if getattr(options, name) is not None and not (
             of_potential and are_structures(options.fields)
         ):
-            raise ValueError(f"--{name} is for potentials and structures of atoms. Leave it out.")
+            raise ValueError(
+                f"--{name.replace('_', '-')} is for potentials and structures of atoms. Leave it "
+                "out."
+            )
 
 
 def _of_pictures(options):
@@ -178,8 +181,8 @@ def _of_structures(model, read, options):
     from ._potential_fit import groups_as_dict
 
     groups = None
-    if options.group is not None:
-        groups = groups_of(read.structures, read.places, options.group)
+    if options.errors_by is not None:
+        groups = groups_of(read.structures, read.places, options.errors_by)
     part = measured(model, read.structures, y, places=read.places, novelty=True)
     model.warn_if_far(read.structures)
     errors = averages(part.errors)
@@ -191,7 +194,7 @@ def _of_structures(model, read, options):
         result["learned_from"] = {"structures": int(known.sum()), **others}
     if groups is not None:
         judged = ~known if known.any() and not known.all() else np.ones(len(known), bool)
-        result["groups"] = groups_as_dict(part, groups, options.group, judged)
+        result["groups"] = groups_as_dict(part, groups, options.errors_by, judged)
     if part.novelty is not None:
         result["novelty"] = counted(part.novelty)
         by_novelty = part.by_novelty(UNLIKE)
@@ -211,7 +214,7 @@ def _of_structures(model, read, options):
     if options.errors is not None:
         write_structure_errors(
             options.errors, model, {"evaluated": part},
-            None if groups is None else {"evaluated": groups}, options.group or "group",
+            None if groups is None else {"evaluated": groups}, options.errors_by or "group",
         )  # fmt: skip
         result["written"] = str(options.errors)
     return result

@@ -62,16 +62,22 @@ ChannelAxis = Annotated[
 Group = Annotated[
     str | None,
     typer.Option(
-        help="Potentials: entry of the structures' info that names their group, such as "
-        "config_type, or file for the files, or composition. Groups are held out as a whole, and "
-        "errors are printed for each."
+        help="Potentials: hold out whole groups of structures, by an entry of info such as "
+        "config_type, by file or by composition."
+    ),
+]
+ErrorsBy = Annotated[
+    str | None,
+    typer.Option(
+        help="Potentials: also print errors by an entry of info, by file or by composition. "
+        "Default: by --group."
     ),
 ]
 ErrorsFile = Annotated[
     Path | None,
     typer.Option(
-        help="Potentials: .csv file for the error of each structure, beside its interval, the "
-        "deviation over the networks and the largest novelty."
+        help="Potentials: .csv file for the error of each structure, with its interval, deviation "
+        "over the networks and novelty."
     ),
 ]
 Jobs = Annotated[int | None, typer.Option(help="Number of workers; -1 for all cores.")]
@@ -154,8 +160,8 @@ class Values:
         typer.Option(
             min=1,
             max=64,
-            help="With --angles: use the cosines and sines of up to this multiple of each angle: 2 "
-            "for energies with cos 2θ, such as nematic terms.",
+            help="With --angles: also use multiples of each angle, up to this one: 2 for energies "
+            "with cos 2θ.",
         ),
     ] = 1
     density_unit: DensityUnit = None
@@ -171,14 +177,14 @@ class Measurement:
         typer.Option(min=0.0, max=0.9, help="Share of the systems held out to measure the error."),
     ] = 0.2
     group: Group = None
+    errors_by: ErrorsBy = None
     seed: Annotated[int, typer.Option(min=0, help="Seed of random numbers.")] = 0
     jobs: Jobs = None
     max_seconds: Annotated[
         float | None,
         typer.Option(
-            help="Limit of time in seconds, by the clock. Potentials: of the training; default: "
-            "600, or none with --epochs. Fields with --model auto: tile models that would take "
-            "longer are not compared."
+            help="Limit in seconds: of the training of a potential (default: 600, or none with "
+            "--epochs), or of a tile model that --model auto compares."
         ),
     ] = None
 
@@ -199,8 +205,8 @@ class Training:
         int | None,
         typer.Option(
             min=1,
-            help="Stop training a network after this number of epochs without improvement on a "
-            "tenth of the systems, and keep the best epoch.",
+            help="Stop after this number of epochs without improvement on a tenth of the systems, "
+            "and keep the best epoch.",
         ),
     ] = None
     device: Annotated[
@@ -258,29 +264,24 @@ class Images:
     spacing: Annotated[
         str | None,
         typer.Option(
-            help="Images of structures: distance of pixels in Å, or one per axis. Default: chosen "
-            "by the cells."
+            help="Distance of pixels in Å, or one per axis. Default: chosen by the cells."
         ),
     ] = None
     width: Annotated[
         float | None,
         typer.Option(
-            help="Images of structures: standard deviation of the Gaussian of an atom in Å. "
-            "Default: 0.4 in a plane, 0.5 in three dimensions."
+            help="Standard deviation of the Gaussian of an atom in Å. Default: 0.4 in a plane, 0.5 "
+            "in three dimensions."
         ),
     ] = None
     plane: Annotated[
         str | None,
-        typer.Option(
-            help="Images of structures: xy, xz, yz or xyz. Default: a plane for sheets, otherwise "
-            "xyz."
-        ),
+        typer.Option(help="xy, xz, yz or xyz. Default: a plane for sheets, otherwise xyz."),
     ] = None
     adjust: Annotated[
         float | None,
         typer.Option(
-            help="Images of structures: largest relative stretch of pixels, such as 0.02. Default: "
-            "chosen by the cells."
+            help="Largest relative stretch of pixels, such as 0.02. Default: chosen by the cells."
         ),
     ] = None
 
@@ -292,52 +293,51 @@ class Potentials:
     panel: ClassVar[str] = "Potentials"
     cutoff: Annotated[
         float | None,
-        typer.Option(help="Potentials: radius of the surroundings of an atom in Å. Default: 6."),
+        typer.Option(help="Radius of the surroundings of an atom in Å. Default: 6."),
     ] = None
     averages: Annotated[
         int | None,
         typer.Option(
             min=0,
-            help="Potentials: number of averages over each structure that are inputs for all its "
-            "atoms, such as 8, for charge transfer between defects. Default: 0.",
+            help="Number of averages over each structure that all its atoms see, such as 8, for "
+            "charge transfer between defects. Default: 0.",
         ),
     ] = None
     repulsion: Annotated[
         bool,
         typer.Option(
             "--repulsion",
-            help="Potentials: start from the repulsion of nuclei, where some atoms are much closer "
-            "than bonded ones.",
+            help="Start from the repulsion of nuclei, where some atoms are much closer than bonded "
+            "ones.",
         ),
     ] = False
     screening: Annotated[
         bool,
         typer.Option(
             "--screening",
-            help="Potentials, --model spectrum: learn how atoms between two others screen them. "
-            "Try it where errors of training stay large.",
+            help="With --model spectrum: learn how atoms between two others screen them. Try it "
+            "where errors of training stay large.",
         ),
     ] = False
     weight_decay: Annotated[
         float | None,
         typer.Option(
             min=0.0,
-            help="Potentials: shrink weights at this rate, against overfitting: 0.3 for hot or "
-            "liquid cells unlike those of the fit, or where errors of training are much smaller. "
-            "Default: 0, or that of --start.",
+            help="Shrink weights at this rate, against overfitting, such as 0.3 for hot or liquid "
+            "cells. Default: 0, or that of --start.",
         ),
     ] = None
     members: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Potentials: networks that share the time and are averaged; 4 for some hundred "
-            "structures. Their spread makes intervals narrow where they agree. Default: 1.",
+            help="Number of networks that share the time and are averaged: 4 for some hundred "
+            "structures. Default: 1.",
         ),
     ] = None
     start: Annotated[
         Path | None,
-        typer.Option(help="Potentials: model file from which to continue, with these structures."),
+        typer.Option(help="Model file from which to continue, with these structures."),
     ] = None
     clock: ClockFile = None
 
@@ -388,10 +388,8 @@ class Confidence:
     novelty: Annotated[
         str | None,
         typer.Option(
-            help="The fields of the fit: also print which share of the tiles is unlike theirs. "
-            "Potentials need no file: they always count the atoms unlike those of the fit. "
-            "Novelty: the distance from the nearest tile or atom of the fit, relative to that "
-            "within the fit; 99 % of the fit's own are up to 1."
+            help="The fields of the fit: also print the share of tiles unlike theirs, with a "
+            "novelty above 1. Potentials need no file."
         ),
     ] = None
 

@@ -16,8 +16,11 @@ def write_predictions(options, known, parts) -> None:
     _runs.write_predictions(options, rows, places, indices=parts)
 
 
-def write(ctx, options, potential, taken, known, groups, result) -> None:
-    """Write the model, the report, errors of structures and settings; add their names."""
+def write(ctx, options, potential, taken, known, groups, key, result) -> None:
+    """Write the model, the report, errors of structures and settings; add their names.
+
+    `groups` of each part are those by which errors are shown, by `key`; or both are None.
+    """
     from .. import files as model_files
 
     about = {
@@ -44,6 +47,6 @@ def write(ctx, options, potential, taken, known, groups, result) -> None:
     if options.errors is not None:
         from ..atoms._structure_errors import write_structure_errors
 
-        write_structure_errors(options.errors, potential, known, groups, options.group or "group")
+        write_structure_errors(options.errors, potential, known, groups, key or "group")
         result["written"] = str(options.errors)
     _config.write(ctx, options.save_config)

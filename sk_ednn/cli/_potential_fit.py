@@ -57,6 +57,8 @@ def run(ctx, options, read, say) -> dict[str, Any]:
     replaced = may_replace("--output", options.output, options.force)
     potential = potential_of(options)
     groups = None if options.group is None else groups_by(read, options.group)
+    key = options.errors_by or options.group
+    shown_by = groups if key == options.group else groups_by(read, key)
     parts = split_of(len(read.structures), groups, options)
     taken = {which: [read.structures[k] for k in some] for which, some in parts.items()}
     of_parts = {which: [read.places[k] for k in some] for which, some in parts.items()}
@@ -135,12 +137,14 @@ def run(ctx, options, read, say) -> dict[str, Any]:
         result["interval"] = about_structures(
             potential.held_out_, potential.std_factors.get("energy")
         )
-    by_part = None if groups is None else {which: groups[some] for which, some in parts.items()}
+    by_part = None
+    if shown_by is not None:
+        by_part = {which: shown_by[some] for which, some in parts.items()}
     if by_part is not None:
-        result["groups"] = groups_as_dict(known[judged], by_part[judged], options.group)
+        result["groups"] = groups_as_dict(known[judged], by_part[judged], key)
     _runs.forget(options, potential, potential.trainer)
     _runs.log_stage(options, "measure")
-    write(ctx, options, potential, taken, known, by_part, result)
+    write(ctx, options, potential, taken, known, by_part, key, result)
     write_predictions(options, known, parts)
     _runs.keep_results(options, result, stopped=kept)
     result["replaced"] = replaced
@@ -175,7 +179,7 @@ def groups_as_dict(part, groups, key, chosen=None) -> dict[str, Any]:
     part : Measured
     groups : ndarray of str
     key : str
-        The option ``--group``.
+        The option ``--errors-by``, or ``--group``.
     chosen : ndarray of bool of shape (n_structures,), default=None
         Structures that count, such as those that were not learned from; None for all.
     """

@@ -15,7 +15,8 @@ _OF_IMAGES = ("spacing", "width", "plane", "adjust", "forces", "focus", "context
               "remainder", "baseline")  # fmt: skip
 # Options of potentials.
 _OF_ATOMS = ("cutoff", "averages", "repulsion", "screening", "weight_decay", "max_seconds",
-             "members", "labels", "start", "clock", "group", "errors")  # fmt: skip
+             "members", "labels", "start", "clock", "group", "errors_by",
+             "errors")  # fmt: skip
 # Those that a fitted potential decides.
 _OF_NETWORK = ("model", "cutoff", "averages", "repulsion", "screening")
 _NEEDED = ("torch", "skorch", "vesin", "sphericart")

@@ -80,7 +80,7 @@ def _explained(key) -> str:
         "file": "the structures of one file",
         "composition": "structures of one composition, of any number of atoms",
     }.get(key, f"structures with one value of {key} in their info")
-    return f"a group: {is_} (--group takes any entry of info, composition or file)"
+    return f"a group: {is_} (--errors-by takes any entry of info, composition or file)"
 
 
 def show_errors(errors, spreads) -> None:

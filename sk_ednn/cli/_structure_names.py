@@ -20,8 +20,8 @@ _NETCDF, _CONVENTION, _BEGIN_BYTES = (".nc", ".nc4", ".cdf"), b"AMBER", 1 << 16
 # Options of `fit` that are for structures only.
 _OPTIONS = (
     "spacing", "width", "plane", "adjust", "energy", "forces", "images", "cutoff", "averages",
-    "repulsion", "screening", "weight_decay", "members", "labels", "start", "group", "errors",
-    "clock",
+    "repulsion", "screening", "weight_decay", "members", "labels", "start", "group", "errors_by",
+    "errors", "clock",
 )  # fmt: skip
 _ARRAY_FOLDERS = ("zarr.json", ".zarray", ".zgroup")
 

@@ -131,6 +131,33 @@ def test_groups_are_held_out_together_and_have_their_errors(go, files):
     assert "mean errors by phase" in shown and held in shown
 
 
+def parts_of(path):
+    with path.open(encoding="utf-8") as table:
+        return {row["structure"]: row["part"] for row in csv.DictReader(table)}
+
+
+def test_errors_by_groups_leave_the_split_as_it_is(go, files):
+    atoms = labelled_atoms(20)
+    for k, each in enumerate(atoms):
+        each.info["phase"] = f"phase {k % 5}"
+    io.write(files / "by.extxyz", atoms)
+    line = "fit by.extxyz --epochs 1 --cutoff 4 --force -o by.ednn --errors"
+    go(f"{line} plain.csv")
+    shown = go(f"{line} by.csv --errors-by phase").stdout
+    assert "mean errors by phase" in shown and "--errors-by takes any entry" in shown
+    assert parts_of(files / "by.csv") == parts_of(files / "plain.csv")
+    with (files / "by.csv").open(encoding="utf-8") as table:
+        assert {row["phase"] for row in csv.DictReader(table)} == {f"phase {k}" for k in range(5)}
+    both = go(f"{line} both.csv --group phase --errors-by composition")
+    assert "whole groups by phase" in both.stderr
+    assert "mean errors by composition" in both.stdout and "errors by phase" not in both.stdout
+    one, other = (
+        go(f"evaluate by.ednn by.extxyz --{name} phase --json").stdout
+        for name in ("errors-by", "group")
+    )
+    assert json.loads(one)["groups"]["by"] == "phase" and one == other
+
+
 def test_structures_that_were_learned_from_are_recognised(go, files):
     go(f"fit train.extxyz {FAST} -o p.ednn")
     held = np.sort(np.random.default_rng(0).permutation(20)[:4])
@@ -746,6 +773,9 @@ def test_frames_outlive_ctrl_c(go, files, monkeypatch):
         ("fit train.extxyz --epochs 1 --jobs 2", "--jobs 2 has no effect on potentials"),
         ("fit train.extxyz --model deep-pot --jobs -1", "--jobs -1 has no effect on potentials"),
         ("fit train.extxyz --images --group file", "--group is for potentials"),
+        ("fit train.extxyz --epochs 1 --errors-by kind", "20 of 20 structures have no 'kind', the"),
+        ("fit small.npz --errors-by file", "--errors-by is for structures of atoms"),
+        ("evaluate model.ednn small.npz --errors-by file", "--errors-by is for potentials"),
         ("fit small.npz --group file", "--group is for structures of atoms"),
         ("evaluate model.ednn small.npz --errors e.csv", "--errors is for potentials"),
         ("evaluate p.ednn train.extxyz --errors train.extxyz", "--errors must end in .csv"),
