@@ -11,6 +11,8 @@ _LARGEST_PLAIN = 1e15
 _TENS_WITHOUT = 2
 # Intervals that rest on fewer errors are called rough.
 _FEW_ERRORS = 20
+# From so many on, an interval of nine of ten is within the largest error.
+_LEAST_ERRORS = 9
 # Where totals of this many pictures not seen spread by less than this share of the true ones, the
 # model keeps to the mean.
 _FEW_FOR_SPREAD, _TOO_SMALL = 6, 0.7
@@ -90,6 +92,52 @@ def share_of_totals(confidence) -> str:
     return "nine of ten" if confidence == 0.9 else f"{100 * confidence:.4g} % of"
 
 
+def averaged_pixels(reduction) -> str:
+    """Return what the networks of pictures see of the pixels.
+
+    Parameters
+    ----------
+    reduction : int
+        Pixels along each axis that are averaged into one.
+
+    Examples
+    --------
+    >>> from sk_ednn._utils.wording import averaged_pixels
+    >>> averaged_pixels(1), averaged_pixels(4)
+    ('the networks see every pixel', 'the networks see means of 4 by 4 pixels')
+    """
+    if reduction == 1:
+        return "the networks see every pixel"
+    return f"the networks see means of {reduction} by {reduction} pixels"
+
+
+def reduction_in_words(reduction, counts) -> str:
+    """Return which reduction of pictures was chosen, by what, and how to set another one.
+
+    Parameters
+    ----------
+    reduction : int
+    counts : bool
+        Whether totals are counts, or other amounts.
+
+    Examples
+    --------
+    >>> from sk_ednn._utils.wording import reduction_in_words
+    >>> print(reduction_in_words(4, False))
+    the networks see means of 4 by 4 pixels: a simple model is as good from these; to set it
+    yourself: --reduction, or reduction= in Python
+    """
+    whys = {
+        (False, False): "a simple model is worse from means, or too little is known",
+        (False, True): "a simple model is as good from these",
+        (True, False): "objects are near each other, or small",
+        (True, True): "objects are still apart and visible",
+    }
+    why = whys[bool(counts), reduction > 1]
+    set_it = "to set it yourself: --reduction, or reduction= in Python"
+    return f"{averaged_pixels(reduction)}: {why}; {set_it}"
+
+
 def rough_interval(n_held_back) -> str:
     """Return a sentence on intervals that rest on few pictures; empty if they rest on many.
 
@@ -102,16 +150,19 @@ def rough_interval(n_held_back) -> str:
     --------
     >>> from sk_ednn._utils.wording import rough_interval
     >>> rough_interval(6)
-    'the intervals are estimated from 6 held-back pictures only, and are rough themselves'
-    >>> rough_interval(1)
-    'the intervals are estimated from one held-back picture only, and are rough themselves'
+    'the intervals are estimated from 6 held-back pictures only, too few to see rare errors, and are
+    wider for that'
+    >>> rough_interval(12)
+    'the intervals are estimated from 12 held-back pictures only, and are wider for that'
     >>> rough_interval(200), rough_interval(0)
     ('', '')
     """
     if not 0 < n_held_back < _FEW_ERRORS:
         return ""
     pictures = "one held-back picture" if n_held_back == 1 else f"{n_held_back} held-back pictures"
-    return f"the intervals are estimated from {pictures} only, and are rough themselves"
+    # The largest of eight errors is exceeded by one in nine new ones.
+    few = ", too few to see rare errors" if n_held_back < _LEAST_ERRORS else ""
+    return f"the intervals are estimated from {pictures} only{few}, and are wider for that"
 
 
 def with_article(noun) -> str:

@@ -97,7 +97,7 @@ def fit(
         typer.Option(
             min=1,
             help="Number of pixels averaged into one along each axis. Default: chosen by the "
-            "counts.",
+            "pictures and totals, and printed.",
         ),
     ] = None,
     upright: Annotated[

@@ -72,9 +72,9 @@ def fit(ctx: typer.Context, options) -> dict[str, Any]:
         n_members=options.members,
         minutes=_MINUTES if options.minutes is None and options.epochs is None else options.minutes,
         max_epochs=options.epochs or "auto",
-        reduction=options.reduction or ("auto" if matched.counts else 1),
+        counts="auto" if matched.counts else False,
+        reduction=options.reduction or "auto",
         symmetric=not options.upright,
-        illumination="auto" if matched.counts else 0.0,
         n_jobs=options.jobs,
         random_state=options.seed,
         checkpoint=checkpoint,
@@ -124,12 +124,14 @@ def _callback(options, interrupts, n_members):
     def callback(row):
         member = row.pop("member")
         done[member] = row.pop("progress")
+        left = row.pop("minutes_left")  # of all
         if member:
             row = {
                 (name if name == "epoch" else f"{name}_{member + 1}"): value
                 for name, value in row.items()
             }
-        return logged({**row, "progress": sum(done.values()) / n_members}) or interrupts.seen
+        row = {**row, "progress": sum(done.values()) / n_members, "minutes_left": left}
+        return logged(row) or interrupts.seen
 
     return callback
 

@@ -54,8 +54,8 @@ def show_fit(result) -> None:
     rough = rough_interval(result["held_back"])
     if rough:
         typer.echo(
-            f"{rough}; errors of other pictures may be clearly larger: --members 5 holds back "
-            "more, --series those of a slide or plate together"
+            f"{rough}; --members 5 holds back more, --series those of a slide or plate together, "
+            "whose errors may be larger"
         )
     show_files(f"{result['minutes']:.1f} minutes", result)
     if not poor:
@@ -81,7 +81,7 @@ def _advice(name, column, result) -> str:
     120 times; more minutes change little); objects are some 40 pixels apart, which suits
     --reduction 3 (it was 1)'
     """
-    from ..images._fitting import whole_minutes
+    from ..images._progress import whole_minutes
 
     passes = f"every picture was seen {result['passes']} times"
     if result["in_time"]:

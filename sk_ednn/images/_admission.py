@@ -112,13 +112,15 @@ def _too_few_axes(shape) -> PictureError:
     )
 
 
-def admit(X, y, groups, boxes) -> Admitted:
+def admit(X, y, groups, boxes, counts=None) -> Admitted:
     """Read and check the arguments of a fit.
 
     Parameters
     ----------
     X, y, groups, boxes
         As for `CountRegressor.fit`.
+    counts : bool or None, default=None
+        Whether totals are counts; None to find out.
 
     Returns
     -------
@@ -139,10 +141,16 @@ def admit(X, y, groups, boxes) -> Admitted:
             )
     by_name = isinstance(y, (str, dict, PathLike))
     if by_name:
-        kept, totals, counts, y_ndim = _from_table(given, y, boxes)
+        kept, totals, whole, y_ndim = _from_table(given, y, boxes, counts)
     else:
         kept = list(range(len(given)))
-        totals, counts, y_ndim = _from_array(given, y)
+        totals, whole, y_ndim = _from_array(given, y)
+    if counts and not whole:
+        row, column = np.argwhere((totals < 0) | (totals % 1 > 0))[0]
+        raise ValueError(
+            f"Expected counts, got {totals[row, column]:g} for {given[kept[row]].name}. Leave "
+            "'counts' at \"auto\", or set it to False for areas and other amounts."
+        )
     if not boxes and not np.isfinite(totals).all(axis=1).any():
         raise ValueError("Expected the total of at least one picture, or boxes; got neither.")
     if not by_name:
@@ -153,13 +161,14 @@ def admit(X, y, groups, boxes) -> Admitted:
     boxes = [replace(box, picture=place[box.picture]) for box in boxes]
     check_boxes(boxes, pictures, totals.shape[1])
     groups = None if groups is None else [groups[k] for k in kept]
-    counts = counts and _countable(pictures, totals)
+    if counts is None:
+        counts = whole and _countable(pictures, totals)
     return Admitted(pictures, _loaded(pictures), totals, y_ndim, counts, groups, boxes)
 
 
-def _from_table(given, table, boxes):
+def _from_table(given, table, boxes, counts):
     """Return which pictures are kept, their totals, whether these are counts, and their axes."""
-    matched = match_totals(given, table)
+    matched = match_totals(given, table, counts=counts)
     number = {id(picture): k for k, picture in enumerate(given)}
     kept = [number[id(picture)] for picture in matched.pictures]
     totals = matched.totals.reshape(len(kept), -1)

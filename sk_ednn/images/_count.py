@@ -17,15 +17,18 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.optional import needing
 from .._utils.stacklevel import outside_package
 from .._utils.stored import stored
+from .._utils.wording import reduction_in_words
 from ..estimators._targets import ScoredByTotals
 from ..exceptions import NoveltyWarning
 from ..fields._range import InputRange
 from ._admission import admit, pictures_of
 from ._checks import require_alike, require_picture
 from ._evaluate import contributions
-from ._geometry import Geometry, suited_reduction
+from ._geometry import Geometry
 from ._interval import PictureInterval
 from ._novelty import PictureNovelty
+from ._progress import write_line
+from ._reduction import suited_reduction
 from ._samples import moments
 from ._trial import try_counter
 from ._views import NUMBERS_OF_VIEWS, InViews, suited_views
@@ -59,10 +62,14 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
     minutes : float or None, default=None
         Time limit of the fit. None for no limit besides `max_epochs`. With a time limit, results
         depend on the speed of the machine.
+    counts : bool or "auto", default="auto"
+        Whether totals are numbers of objects; if not, they are amounts, such as areas. "auto" for
+        True if all are whole and not negative, and objects large enough to be seen.
     reduction : int or "auto", default="auto"
-        Pixels along each axis that are averaged into one. "auto" averages as long as evenly spread
-        objects remain 13 pixels apart and three quarters of the variance among neighbouring pixels
-        are kept. Totals that are not counts are not averaged.
+        Pixels along each axis that are averaged into one, at most 4 for "auto". Of counts, evenly
+        spread objects remain 13 pixels apart, and three quarters of the variance among neighbouring
+        pixels are kept. Of amounts, the errors of a ridge regression on histograms of the pixels do
+        not grow; nothing is averaged where it learns nothing, or from fewer than 8 pictures.
     positive : bool or "auto", default="auto"
         Whether contributions are kept from being negative. "auto" for True if no total is negative.
     symmetric : bool, default=True
@@ -101,8 +108,8 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
     callback : callable, default=None
         Called some forty times during the training of each member, possibly in another thread, with
         a dict: ``epoch``, ``member`` (from 0), ``progress`` (from 0 to 1), ``minutes``,
-        ``train_error`` and, if pictures are held out, ``error``. Returning True ends the training
-        of all members, which keep the best weights so far.
+        ``minutes_left`` (of all members), ``train_error`` and, if pictures are held out, ``error``.
+        Returning True ends the training of all members, which keep the best weights so far.
     verbose : int or function, default=0
         Whether to print progress to standard error, or a function that is called with each line.
 
@@ -161,6 +168,7 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
         "n_members": [Interval(Integral, 1, None, closed="left")],
         "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "minutes": [Interval(Real, 0, None, closed="neither"), None],
+        "counts": ["boolean", StrOptions({"auto"})],
         "reduction": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "positive": ["boolean", StrOptions({"auto"})],
         "symmetric": ["boolean"],
@@ -186,6 +194,7 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
         n_members=2,
         max_epochs="auto",
         minutes=None,
+        counts="auto",
         reduction="auto",
         positive="auto",
         symmetric=True,
@@ -205,6 +214,7 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
         self.n_members = n_members
         self.max_epochs = max_epochs
         self.minutes = minutes
+        self.counts = counts
         self.reduction = reduction
         self.positive = positive
         self.symmetric = symmetric
@@ -247,16 +257,20 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
         ------
         PictureError, TableError
             If a picture or table cannot be used; one line that names it.
+        ValueError
+            If totals are no counts in spite of ``counts=True``.
         TileModelError
             If `checkpoint` is not a checkpoint, or that of another fit.
         MissingExtraError
             If torch is not installed.
         """
         self._validate_params()
-        admitted = admit(X, y, groups, boxes)
+        admitted = admit(X, y, groups, boxes, None if self.counts == "auto" else self.counts)
         with needing("CountRegressor", extra="images"):
             from ._fitting import fit_members
         geometry = self._geometry(admitted)
+        if self.reduction == "auto":
+            write_line(self.verbose, reduction_in_words(geometry.reduction, admitted.counts))
         mean, scale, seen = moments(admitted.arrays)
         rng = check_random_state(self.random_state)
         folds = admitted.folds(self.n_members, self.validation_fraction, rng)
@@ -284,6 +298,47 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
         self.novelty_ = novelty
         self.density_range_ = admitted.density_range()
         return self
+
+    def expected_minutes(self, X, y, *, boxes=()) -> Bunch:
+        """Return the time that a fit should take, without fitting.
+
+        Pictures are read as in `fit`, the reduction is chosen, and a few steps of a training are
+        measured, so that the time is that of this machine beside its other programs of now.
+
+        Parameters
+        ----------
+        X, y, boxes
+            As for `fit`.
+
+        Returns
+        -------
+        Bunch
+            minutes : float
+                Of all passes of all members, without the limit of `minutes`.
+            reduction : int
+                Pixels along each axis that are averaged into one.
+
+        Raises
+        ------
+        PictureError, TableError, ValueError, MissingExtraError
+            As from `fit`.
+
+        Examples
+        --------
+        >>> from sk_ednn.datasets import make_pictures
+        >>> from sk_ednn.images import CountRegressor
+        >>> data = make_pictures(24, (64, 64), random_state=0)
+        >>> time = CountRegressor().expected_minutes(data.pictures, data.totals)
+        >>> time.reduction, bool(0 < time.minutes < 60)
+        (1, True)
+        """
+        self._validate_params()
+        admitted = admit(X, y, None, boxes, None if self.counts == "auto" else self.counts)
+        with needing("CountRegressor", extra="images"):
+            from ._fitting import minutes_of_fit
+        geometry = self._geometry(admitted)
+        minutes = minutes_of_fit(self, admitted, geometry)
+        return Bunch(minutes=minutes, reduction=geometry.reduction)
 
     def _geometry(self, admitted) -> Geometry:
         reduction, whole = self.reduction, admitted.whole

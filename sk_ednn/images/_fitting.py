@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 import warnings
@@ -14,12 +13,20 @@ import torch
 from joblib import Parallel, delayed, effective_n_jobs
 
 from .._utils.clocks import training_clock
-from .._utils.wording import about, plain
 from ._batches import Sample
 from ._checkpoint import opened
+from ._effort import expected_minutes
 from ._maxima import MaximaCounter
 from ._maxima_fitting import fit_maxima
 from ._network import MEAN_OUTPUT, as_regressor, tile_network
+from ._progress import (
+    Progress,
+    Remaining,
+    expected_in_words,
+    heading,
+    minutes_of_all,
+    write_line,
+)
 from ._samples import prepared
 from ._training import Recipe, Trained, bfloat16_pays, train
 from ._views import suited_views
@@ -31,12 +38,6 @@ _LEAST_SIZE = 0.0025
 _ILLUMINATION = 0.1
 # Passes over the pictures for each total, steps of the shortest training, and most passes.
 _PASSES_PER_TOTAL, _LEAST_STEPS, _MOST_PASSES = 2, 300, 300
-# Minutes after which a first verdict is due.
-_EARLY = 3.0
-# Between lines on the progress.
-_STEP = 0.1
-# The time of all passes is known from this part of a training on, to within this factor.
-_KNOWN, _ROUGHLY = 0.05, 1.1
 
 
 @dataclass
@@ -117,6 +118,10 @@ def fit_members(settings, admitted, folds, geometry, standardization, seen, rng)
     recipe = _recipe(settings, admitted.counts, len(samples))
     n_jobs = min(effective_n_jobs(settings.n_jobs), settings.n_members)
     rounds = -(-settings.n_members // n_jobs)
+    if settings.verbose:
+        lengths = [sample.lengths for sample in samples]
+        minutes = _minutes(settings, recipe, lengths, geometry, arrays[0].shape[-1])
+        write_line(settings.verbose, expected_in_words(recipe.max_epochs, minutes))
     if recipe.minutes is not None:
         recipe = Recipe(**{**vars(recipe), "minutes": recipe.minutes / rounds})
     n_channels = arrays[0].shape[-1]
@@ -132,8 +137,7 @@ def fit_members(settings, admitted, folds, geometry, standardization, seen, rng)
     typical = float(np.nanmean(np.abs(totals))) if np.isfinite(totals).any() else None
     given = (samples, owners, folds, scale, spread, positive, geometry, recipe, seeds)
     threads = torch.get_num_threads()
-    # Lines of trainings at the same time would mix: those of the first stand for all.
-    alone = n_jobs == 1
+    remaining = Remaining(settings.n_members, n_jobs)
     with opened(settings.checkpoint, *given) as checkpoint:
         jobs = []
         for k, (module, held, seed) in enumerate(zip(modules, folds, seeds, strict=True)):
@@ -144,11 +148,12 @@ def fit_members(settings, admitted, folds, geometry, standardization, seen, rng)
             whole = {
                 owner: sample for sample, owner in reversed(list(zip(samples, owners, strict=True)))
             }
-            verbose = settings.verbose if k == 0 or alone else 0
-            head = _heading(k, settings.n_members, n_jobs)
-            say = _Progress(
-                verbose, stop, typical, head, len(held), k, settings.callback, ended, recipe,
-                rounds, rounds - 1 - k // n_jobs, guess=_error_of_mean(totals, held),
+            # Lines of trainings at the same time would mix: those of one stand for all.
+            verbose = settings.verbose if k % n_jobs == 0 else 0
+            say = Progress(
+                verbose, stop, typical, heading(k, settings.n_members, n_jobs), len(held), k,
+                settings.callback, ended, recipe, remaining, rounds=rounds,
+                guess=_error_of_mean(totals, held), n_members=settings.n_members,
             )  # fmt: skip
             kept = (
                 (None, None)
@@ -181,9 +186,29 @@ def fit_members(settings, admitted, folds, geometry, standardization, seen, rng)
         maxima, held_back = fit_maxima(samples, owners, groups, standardization, held_back, totals)
     shared = (geometry, standardization, positive, n_channels, seen)
     needed = rounds * max(
-        _minutes_of_all(each.history[0], each.history[-1], recipe) for each in trained
+        minutes_of_all(each.history[0], each.history[-1], recipe) for each in trained
     )
     return Fitted(trained, held_back, maxima, shared, needed)
+
+
+def minutes_of_fit(settings, admitted, geometry) -> float:
+    """Return the minutes that a fit without a limit would take, as it would print them."""
+    lengths = [
+        values.shape[:-1] for values, row in zip(admitted.arrays, admitted.totals, strict=True)
+        if np.isfinite(row).any()
+    ]  # fmt: skip
+    lengths += [tuple(part.stop - part.start for part in box.slices) for box in admitted.boxes]
+    recipe = _recipe(settings, admitted.counts, len(lengths))
+    return _minutes(settings, recipe, lengths, geometry, admitted.arrays[0].shape[-1])
+
+
+def _minutes(settings, recipe, lengths, geometry, n_channels) -> float:
+    n_jobs = min(effective_n_jobs(settings.n_jobs), settings.n_members)
+    return expected_minutes(
+        lengths, geometry, recipe, n_channels=n_channels,
+        n_members=settings.n_members, n_jobs=n_jobs,
+        n_threads=max(1, torch.get_num_threads() // n_jobs),
+    )  # fmt: skip
 
 
 def _train(n_threads, say, job):
@@ -192,30 +217,6 @@ def _train(n_threads, say, job):
     trained = train(*job)
     say.end(trained)
     return trained
-
-
-def _heading(k, n_members, n_jobs) -> str:
-    """Return the first line on the training of a network; empty if there is only one.
-
-    Examples
-    --------
-    >>> from sk_ednn.images._fitting import _heading
-    >>> _heading(0, 2, 2)
-    '2 networks are trained side by side; each holds back its own pictures; the lines are of the
-    first'
-    >>> _heading(0, 5, 2)
-    '5 networks are trained, 2 at a time; each holds back its own pictures; the lines are of the
-    first'
-    >>> _heading(1, 2, 1)
-    'network 2 of 2, which holds back its own pictures'
-    """
-    if n_members == 1:
-        return ""
-    if n_jobs == 1:
-        return f"network {k + 1} of {n_members}, which holds back its own pictures"
-    how = " side by side" if n_jobs >= n_members else f", {n_jobs} at a time"
-    own = "each holds back its own pictures"
-    return f"{n_members} networks are trained{how}; {own}; the lines are of the first"
 
 
 def _recipe(settings, counts, n_totals) -> Recipe:
@@ -309,130 +310,3 @@ def _error_of_mean(totals, held) -> float | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of a column without numbers
         return float(np.nanmean(np.abs(rows - np.nanmean(rows, axis=0))))
-
-
-class _Progress:
-    """Print how a training goes; end it if the callback or an interrupt ended the fit."""
-
-    def __init__(self, verbose, stop, typical, head, n_held, member, callback, ended, recipe,
-                 rounds=1, later=0, guess=None):  # fmt: skip
-        self.verbose, self.stop = verbose, stop
-        self.typical, self.head, self.n_held, self.member = typical, head, n_held, member
-        self.guess, self.callback, self.ended = guess, callback, ended
-        # Trainings after each other: all of them, and those after this one.
-        self.recipe, self.rounds, self.later, self.first = recipe, rounds, later, None
-        self.early, self.next, self.judged = False, _STEP, False
-
-    def __call__(self, progress, row) -> bool:
-        if self.stop.is_set():
-            raise KeyboardInterrupt
-        if row is not None:
-            if self.callback is not None and self.callback(
-                {**row, "member": self.member, "progress": progress}
-            ):
-                self.ended.set()
-            if self.verbose:
-                self._say(progress, row)
-        return self.ended.is_set()
-
-    def begin(self):
-        """Say which networks are trained."""
-        if self.verbose and self.head:
-            self.write(self.head)
-
-    def _say(self, progress, row):
-        self.first = self.first or row
-        if not self.judged and progress >= _KNOWN and row["epoch"] > self.first["epoch"]:
-            self.judged = True
-            self._judge_time(row)
-        early = not self.early and row["minutes"] >= _EARLY
-        if early or progress >= self.next:
-            left = row["minutes"] * (1 + self.later - progress) / progress if progress else 0.0
-            left = f", {about(60 * left)} left" if left else ""
-            line = (
-                f"{100 * progress:.0f} % of the training ({_shown(row['minutes'])} minutes{left})"
-            )
-            if "error" in row:
-                off = f"off by {plain(row['error'], 3)} of {plain(self.typical)}"
-                line += f": {off} on {self.n_held} pictures not seen"
-                if self.guess is not None:
-                    line += f" (their mean as a guess: {plain(self.guess, 3)})"
-            self.write(line)
-            if progress >= 1 and "error" in row:
-                self.write("last step: the pictures are counted once more, in all orientations")
-        self.early |= early
-        while self.next <= progress:
-            self.next += _STEP
-
-    def _judge_time(self, row):
-        """Say that the time does not suffice for all passes."""
-        limit, most = self.recipe.minutes, self.recipe.max_epochs
-        needed = _minutes_of_all(self.first, row, self.recipe)
-        if limit is not None and needed > _ROUGHLY * limit:
-            pace = (needed - row["minutes"]) / (most - row["epoch"])
-            done = row["epoch"] + max(0, round((limit - row["minutes"]) / pace))
-            self.write(
-                f"all {most} passes over the pictures need about "
-                f"{whole_minutes(self.rounds * needed)} minutes: the limit of "
-                f"{_shown(self.rounds * limit)} ends the training after about {done}; if its "
-                "error is then too large, allow more"
-            )
-
-    def end(self, trained):
-        """Say why a training ended before its time."""
-        row = trained.history[-1]
-        if not self.verbose or self.stop.is_set():
-            return
-        done, limit = f"ended after {_shown(row['minutes'])}", self.recipe.minutes
-        if trained.ending == "error":
-            best = min(trained.history, key=lambda each: each["error"])
-            self.write(
-                f"{done} minutes: the error was least, {plain(best['error'], 3)}, after "
-                f"{_shown(best['minutes'])} minutes; the weights of then are kept"
-            )
-        elif trained.ending == "epochs" and limit is not None:
-            times = "once" if row["epoch"] == 1 else f"{row['epoch']} times"
-            self.write(f"{done} of {_shown(limit)} minutes: every picture was seen {times}")
-
-    def write(self, line):
-        """Pass a line on, or print it."""
-        if callable(self.verbose):
-            self.verbose(line)
-        else:
-            print(line, file=sys.stderr, flush=True)
-
-
-def _minutes_of_all(first, row, recipe) -> float:
-    """Return the minutes that all passes of a member take, from two rows of its history.
-
-    The first pass is slower, since libraries are loaded and memory is taken in it.
-    """
-    if row["epoch"] == first["epoch"]:
-        return row["minutes"] * recipe.max_epochs / row["epoch"]
-    pace = (row["minutes"] - first["minutes"]) / (row["epoch"] - first["epoch"])
-    return row["minutes"] + pace * (recipe.max_epochs - row["epoch"])
-
-
-def whole_minutes(minutes) -> int:
-    """Return minutes that suffice, as a whole number of two digits or fewer.
-
-    Examples
-    --------
-    >>> from sk_ednn.images._fitting import whole_minutes
-    >>> whole_minutes(0.02), whole_minutes(6.1), whole_minutes(112.0), whole_minutes(120.0)
-    (1, 7, 120, 120)
-    """
-    unit = 10 ** max(0, int(np.log10(max(minutes, 1.0))) - 1)
-    return unit * int(np.ceil(minutes / unit))
-
-
-def _shown(minutes) -> str:
-    """Return minutes to a tenth, or to two digits if they are fewer than one.
-
-    Examples
-    --------
-    >>> from sk_ednn.images._fitting import _shown
-    >>> _shown(11.94), _shown(6.0), _shown(0.0314)
-    ('11.9', '6', '0.031')
-    """
-    return f"{round(minutes, 1):g}" if minutes >= 1 else f"{minutes:.2g}"

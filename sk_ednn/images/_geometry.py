@@ -12,14 +12,6 @@ from ..tiling import GridTiling
 FOCUS, CONTEXT = 4, 14
 # Planes of a stack are seen one by one, with this number of planes on either side.
 PLANES = 2
-# Objects stay so many pixels apart where pictures are averaged, and this share of the variance
-# within blocks as large as the space between them is kept.
-_FINEST, _LEAST_DETAIL = 13.0, 0.75
-# Pictures, and pixels along each axis of their middle, from which that share is measured.
-_MOST_LOOKED, _LARGEST_LOOKED = 16, 1024
-_COARSEST = 4
-# Least number of pixels along the shorter side of an averaged picture.
-_SHORTEST = 96
 # Tiles at an edge see mirror images. Those whose centre is less than this number of foci from
 # one are weighted by their distance.
 BANDS = 3
@@ -190,57 +182,3 @@ def weights(shares, region=None) -> np.ndarray:
     for along, part in zip(shares, region, strict=True):
         out = np.multiply.outer(out, along[part])
     return out
-
-
-def suited_reduction(arrays, totals, counts) -> int:
-    """Return the factor by which pictures are averaged, with objects still apart and visible.
-
-    Objects that are evenly spread are ``sqrt(pixels / count)`` pixels from their neighbours. They
-    are left some 13 pixels apart, enough for a network that sees 32 pixels to separate them. Small
-    objects that are far apart would fade: most of the variance within blocks of that size is kept.
-
-    Parameters
-    ----------
-    arrays : list of ndarray of shape (*grid, n_channels)
-    totals : ndarray of shape (n_pictures, n_outputs)
-    counts : bool
-        Whether totals are counts; for other amounts, nothing is averaged.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sk_ednn.images._geometry import suited_reduction
-    >>> pixel = np.indices((400, 400)).sum(axis=0)[..., None]
-    >>> smooth, fine = np.sin(pixel / 5), np.sin(pixel)
-    >>> [suited_reduction([x], np.array([[90.0]]), True) for x in (smooth, fine)]
-    [3, 1]
-    """
-    if not counts:
-        return 1
-    pixels = np.array([np.prod(values.shape[-3:-1], dtype=float) for values in arrays])
-    densest = totals.sum(axis=0).max() / pixels.sum()
-    spacing = 1 / np.sqrt(densest) if densest > 0 else _FINEST
-    shortest = min(min(values.shape[-3:-1]) for values in arrays)
-    most = int(np.clip(spacing // _FINEST, 1, max(1, min(_COARSEST, shortest // _SHORTEST))))
-    block = int(min(spacing, shortest))
-    looked = [_centre(values) for values in arrays[:: -(-len(arrays) // _MOST_LOOKED)]]
-    variance = sum(_within_blocks(values, block) for values in looked)
-    for reduction in range(most, 1, -1):
-        lost = sum(_within_blocks(values, reduction) for values in looked)
-        if lost <= (1 - _LEAST_DETAIL) * variance:
-            return reduction
-    return 1
-
-
-def _centre(values):
-    """Return the middle of a picture, or of the middle plane of a stack."""
-    plane = values if values.ndim == 3 else values[len(values) // 2]
-    starts = [max(0, (n - _LARGEST_LOOKED) // 2) for n in plane.shape[:2]]
-    return plane[tuple(slice(start, start + _LARGEST_LOOKED) for start in starts)]
-
-
-def _within_blocks(values, side) -> float:
-    """Return the variance within squares of so many pixels, their mean, summed over channels."""
-    rows, columns = (n // side for n in values.shape[:2])
-    blocks = values[: rows * side, : columns * side].reshape(rows, side, columns, side, -1)
-    return float(blocks.var(axis=(1, 3), dtype=np.float64).mean(axis=(0, 1)).sum())

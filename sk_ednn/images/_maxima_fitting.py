@@ -120,29 +120,39 @@ def fit_maxima(samples, owners, groups, standardization, held_back, totals):
     known = np.isfinite(totals).all(axis=1)
     is_whole = np.zeros(len(samples), bool)
     is_whole[[sample_of[k] for k in np.flatnonzero(known)]] = True
-    errors = []
+    errors = np.full(measured.totals.shape, np.nan)
     for fold in range(n_folds):
         out = group_of % n_folds == fold
         tested = out & is_whole
         if tested.any():
             predicted = measured.predict(*measured.fit(~out), tested)
-            errors.append(_errors(predicted, measured.totals[tested], measured.units[tested]))
-    of_maxima = np.concatenate(errors).mean(axis=0)
+            errors[tested] = _errors(predicted, measured.totals[tested], measured.units[tested])
     units = measured.units
     of_networks = np.concatenate(
         [_errors(rows, totals[held], units[[sample_of[k] for k in held]])
          for held, rows in held_back]
     )  # fmt: skip
-    share = best_share(of_networks, of_maxima)
-    share[share < _LEAST_SHARE] = 0.0
+    share = _used(best_share(of_networks, errors[is_whole].mean(axis=0)))
     if not share.any():
         return None, held_back
+    group_of_rows = np.concatenate(
+        [group_of[[sample_of[k] for k in held]] for held, _ in held_back]
+    )
+
+    def share_without(group):
+        """Return the share that follows from other series: its errors must not choose it."""
+        others = is_whole & (group_of != group)
+        if not others.any():
+            return share
+        of_others = of_networks[group_of_rows != group]
+        return _used(best_share(of_others, errors[others].mean(axis=0)))
+
     averaged = []
     for held, rows in held_back:
-        predicted = measured.predict(
-            *measured.fit(~np.isin(owners, held)), [sample_of[k] for k in held]
-        )
-        averaged.append((held, (1 - share) * rows + share * predicted))
+        chosen = [sample_of[k] for k in held]
+        predicted = measured.predict(*measured.fit(~np.isin(owners, held)), chosen)
+        shares = np.stack([share_without(group_of[k]) for k in chosen])
+        averaged.append((held, (1 - shares) * rows + shares * predicted))
     weights, edges = measured.fit(np.ones(len(samples), bool))
     weights = weights.reshape(len(weights), -1, len(HEIGHTS) - 1)
     return MaximaCounter(*standardization, weights, edges, share), averaged
@@ -171,6 +181,10 @@ def best_share(of_networks, of_maxima) -> np.ndarray:
     spread = mean**2 + of_maxima**2 - 2 * both
     share = np.divide(mean**2 - both, spread, out=np.full(len(mean), 0.5), where=spread > 0)
     return share.clip(0, 1)
+
+
+def _used(share):
+    return np.where(share < _LEAST_SHARE, 0.0, share)
 
 
 def _errors(predicted, true, units):

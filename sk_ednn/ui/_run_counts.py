@@ -6,7 +6,13 @@ import math
 
 import numpy as np
 
-from .._utils.wording import note_on_differences, plain, rough_interval, rounded
+from .._utils.wording import (
+    averaged_pixels,
+    note_on_differences,
+    plain,
+    rough_interval,
+    rounded,
+)
 
 # Options that limit a training, or replay its clock.
 _OF_TIME = ("--minutes", "--clock", "--epochs")
@@ -25,8 +31,8 @@ def counting_of(result) -> list[str]:
     >>> print(*counting_of({"held_back": 12, "totals": {"cells": cells}}))
     cells: the error is 19 % of a typical number; of pictures with such a number nine of ten are
     within ± 8.9, and of fuller ones within more
-    The intervals are estimated from 12 held-back pictures only, and are rough themselves: other
-    pictures could make them clearly wider or narrower.
+    The intervals are estimated from 12 held-back pictures only, and are wider for that: more of
+    them would make them narrower.
     """
     totals, n = result.get("totals"), result.get("held_back")
     if not isinstance(totals, dict) or not isinstance(n, int) or not n:
@@ -46,7 +52,16 @@ def counting_of(result) -> list[str]:
             "ten are within ± "
             f"{plain(one['half_width'], 2)}, and of fuller ones within more"
         )
-    return lines + roughness_of(n) + _end_of(result) if lines else []
+    return lines + roughness_of(n) + _seen_by(result) + _end_of(result) if lines else []
+
+
+def _seen_by(result) -> list[str]:
+    """Return a sentence on how pixels were averaged, and how to change it."""
+    reduction = result.get("reduction")
+    if type(reduction) is not int or not reduction > 0:
+        return []
+    words = averaged_pixels(reduction)
+    return [f"{words[0].upper()}{words[1:]}; \u201cMore settings\u201d of a new fit change it."]
 
 
 def _end_of(result) -> list[str]:
@@ -185,5 +200,5 @@ def roughness_of(n_held_back) -> list[str]:
     rough = rough_interval(n_held_back) if isinstance(n_held_back, int) else ""
     if not rough:
         return []
-    why = "other pictures could make them clearly wider or narrower"
+    why = "more of them would make them narrower"
     return [f"{rough[0].upper()}{rough[1:]}: {why}."]

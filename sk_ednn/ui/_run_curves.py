@@ -9,7 +9,7 @@ import numpy as np
 from ._words import in_words
 
 # Columns of metrics that are no curves.
-_NO_CURVES = {"step", "time", "progress", "seconds", "minutes", "epoch"}
+_NO_CURVES = {"step", "time", "progress", "seconds", "minutes", "minutes_left", "epoch"}
 _ENDING = re.compile(r"_(\d+)$")  # of the second of several networks
 # Curves that are drawn together, by words in their names; the first that suits.
 _GROUPS = (
@@ -79,9 +79,11 @@ def _in_columns(run) -> str:
 
 
 def seconds_left(run) -> float | None:
-    """Return the seconds until a run will end, from its pace so far; None if it is unknown.
+    """Return the seconds until a run will end; None if they are unknown.
 
-    The first half of the progress does not count: a run may have read data, or been paused.
+    They are those that the run itself has estimated last, as its log says; of other runs, they
+    follow from the pace so far. The first half of the progress then does not count: a run may have
+    read data, or been paused.
 
     Parameters
     ----------
@@ -94,16 +96,19 @@ def seconds_left(run) -> float | None:
     if time is None or progress is None or progress.dtype == object or time.dtype == object:
         return None
     known = np.isfinite(progress) & np.isfinite(time)
+    said = columns.get("minutes_left")
     time, progress = time[known], progress[known]
     # What follows a complete training is not known.
     if not len(time) or not 0 < progress[-1] < 1:
         return None
+    # Time passes since the last record, too.
+    elapsed = max(0.0, run.duration - float(time[-1]))
+    if said is not None and said.dtype != object and np.isfinite(said[known][-1]):
+        return max(0.0, 60 * float(said[known][-1]) - elapsed)
     start = int(np.searchsorted(progress, 0.5 * progress[-1]))
     done, took = progress[-1] - progress[start], time[-1] - time[start]
     if done <= 0:  # a single point
         done, took = progress[-1], time[-1]
-    # Time passes since the last record, too.
-    elapsed = max(0.0, run.duration - float(time[-1]))
     return max(0.0, float(took / done * (1 - progress[-1])) - elapsed)
 
 

@@ -12,9 +12,10 @@ pytest.importorskip("torch")
 pytest.importorskip("skorch")
 
 from sk_ednn._utils.clocks import kept_clocks
+from sk_ednn._utils.wording import about
 from sk_ednn.images import CountRegressor
-from sk_ednn.images._fitting import _Progress
 from sk_ednn.images._member import Member
+from sk_ednn.images._progress import Progress, Remaining
 from sk_ednn.images._training import Recipe, Trained
 
 
@@ -60,7 +61,9 @@ def test_the_time_that_is_left_is_that_of_all_networks(data):
     lines = []
     with kept_clocks(read=Clock(60.0)):
         fitted(data, None, verbose=lines.append, n_members=2, n_jobs=1)
-    form = re.compile(r"(\d+) % of the training \((.+) minutes(?:, about (.+) (min|h) left)?\)")
+    form = re.compile(
+        r"network [12] of 2: (\d+) % of the training \((.+) minutes(?:, about (.+) (min|h) left)?\)"
+    )
     found = [match.groups() for match in map(form.match, lines) if match]
     assert [percent for percent, *_ in found] == ["25", "50", "75", "100"] * 2
     for k, (percent, minutes, left, unit) in enumerate(found):
@@ -70,6 +73,32 @@ def test_the_time_that_is_left_is_that_of_all_networks(data):
             continue
         expected = float(minutes) * (1 + later - share) / share
         assert float(left) * {"min": 1, "h": 60}[unit] == pytest.approx(expected, rel=0.1)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_callbacks_and_lines_have_one_estimate_of_what_is_left(data, n_jobs):
+    """With three networks, lines say which one they are of; the last is not silent."""
+    lines, rows = [], []
+    fitted(data, rows.append, verbose=lines.append, n_members=3, n_jobs=n_jobs)
+    form = re.compile(r"network (\d) of 3: (\d+) % of .* minutes(?:, (about .*) left)?\)")
+    said = [form.match(line).groups() for line in lines if form.match(line)]
+    assert {int(member) for member, *_ in said} == {1 + k for k in range(0, 3, n_jobs)}
+    left = {(1 + row["member"], round(100 * row["progress"])): row["minutes_left"] for row in rows}
+    for member, percent, words in said:
+        minutes = left[int(member), int(percent)]
+        assert words == (about(60 * minutes) if minutes else None)
+
+
+def test_the_time_of_a_fit_is_known_before(data):
+    """More passes, networks and pixels take longer; a fit prints what is returned before."""
+
+    def minutes(**params):
+        model = CountRegressor(**{"max_epochs": 50, "n_members": 1, **params})
+        return min(model.expected_minutes(data.pictures, data.totals).minutes for _ in range(3))
+
+    assert minutes(max_epochs=500) > 3 * minutes()
+    assert minutes(n_members=8) > 2 * minutes()
+    assert minutes(reduction=4) < minutes()
 
 
 def test_rows_are_those_of_the_history(data):
@@ -114,6 +143,15 @@ def test_true_ends_all_members_which_can_predict(data):
 def test_lines_have_one_form_and_say_which_networks_they_are_of(data, params, heads, minutes):
     lines = []
     fitted(data, None, verbose=lines.append, minutes=minutes, **params)
+    several = params.get("n_members", 2) > 1
+    plan, lines = lines[:2], lines[2:]
+    assert plan[0].startswith("the networks see every pixel: objects are near each other")
+    assert plan[1].startswith("all 4 passes over the pictures should take about ")
+    if several:
+        said = [line for line in lines if line not in heads]
+        names = [f"network {k + 1} of 2: " for k in range(max(1, len(heads)))]
+        assert all(line.startswith(tuple(names)) for line in said)
+        lines = [re.sub(r"^network \d of \d: ", "", line) for line in lines]
     form = re.compile(
         r"(\d+) % of the training \([\d.e-]+ minutes(?:, about [\d.]+ \w+ left)?\): "
         r"off by \S+ of \S+ on \d+ pictures not seen \(their mean as a guess: [\d.]+\)"
@@ -151,7 +189,9 @@ def test_lines_have_one_form_and_say_which_networks_they_are_of(data, params, he
 def test_a_training_that_ended_before_its_time_says_why(last, limit, ending, said):
     lines, events = [], (threading.Event(), threading.Event())
     recipe = Recipe(max_epochs=100, minutes=limit)
-    progress = _Progress(lines.append, events[0], 20.0, "", 3, 0, None, events[1], recipe)
+    progress = Progress(
+        lines.append, events[0], 20.0, "", 3, 0, None, events[1], recipe, Remaining(1, 1)
+    )
     rows = [(1, 0.1, 9.0), (20, 1.2, 2.5), (*last, 7.0)]
     names = ("epoch", "minutes", "error")
     history = [dict(zip(names, row, strict=True)) for row in rows]
@@ -166,7 +206,9 @@ def test_a_training_that_ended_before_its_time_says_why(last, limit, ending, sai
 def test_too_little_time_is_said_once_as_soon_as_it_is_known(slow, pace, limit, rounds):
     lines, events = [], (threading.Event(), threading.Event())
     recipe = Recipe(max_epochs=120, minutes=limit)
-    progress = _Progress(lines.append, events[0], 20.0, "", 3, 0, None, events[1], recipe, rounds)
+    progress = Progress(
+        lines.append, events[0], 20.0, "", 3, 0, None, events[1], recipe, Remaining(1, 1), rounds
+    )
     said_at = None
     for epoch in range(1, 121):
         minutes = slow + pace * epoch

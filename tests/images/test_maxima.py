@@ -13,7 +13,7 @@ import torch
 
 from sk_ednn.datasets import make_pictures
 from sk_ednn.files import load, save
-from sk_ednn.images import Box, CountRegressor
+from sk_ednn.images import Box, CountRegressor, _maxima_fitting
 from sk_ednn.images._arrays import as_picture
 from sk_ednn.images._batches import Sample
 from sk_ednn.images._evaluate import contributions
@@ -205,6 +205,24 @@ def test_the_share_follows_the_errors():
     assert share[0] > 0.9 and share[1] == 0.5 and share[2] < share[1]
     many = best_share(np.full((400, 3), 6.0), np.array([1.0, 6.0, 30.0]))
     assert share[2] >= many[2] == 0
+
+
+def test_errors_of_a_picture_do_not_choose_the_share_by_which_it_is_predicted(monkeypatch):
+    """Errors of pictures that were held back are those of new ones only if they chose nothing."""
+    seen = []
+
+    def share(of_networks, of_maxima):
+        seen.append(of_networks.ravel().round(9).tolist())
+        return best_share(of_networks, of_maxima)
+
+    monkeypatch.setattr(_maxima_fitting, "best_share", share)
+    model = CountRegressor(max_epochs=1, n_members=2, random_state=0).fit(
+        DATA.pictures, DATA.totals
+    )
+    of_all, *of_others = seen
+    assert len(of_others) == len(model.held_back_["index"]) > 2
+    for k, others in enumerate(of_others):
+        assert others == of_all[:k] + of_all[k + 1 :]
 
 
 def test_pictures_without_maxima_count_nothing():

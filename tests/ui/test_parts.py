@@ -636,6 +636,16 @@ def test_time_that_is_left_follows_from_the_pace(n, pace, lost):
     assert seconds_left(run) is None
 
 
+@pytest.mark.parametrize("dtype", [float, object])
+def test_time_that_is_left_is_that_of_the_log_where_a_run_has_estimated_it(dtype):
+    columns = {"time": np.array([10.0, 20.0]), "progress": np.array([0.1, 0.2]),
+               "minutes_left": np.array([9.0, 3.0], dtype=dtype)}  # fmt: skip
+    run = SimpleNamespace(metrics=lambda: columns, status="running", paused=False, duration=25.0)
+    assert seconds_left(run) == pytest.approx(175.0 if dtype is float else 75.0)
+    columns["minutes_left"] = np.array([9.0, np.nan], dtype=dtype)
+    assert seconds_left(run) == pytest.approx(75.0)
+
+
 @pytest.mark.parametrize(
     "columns",
     [
