@@ -39,12 +39,13 @@ def predict(ctx: typer.Context, options) -> dict[str, Any]:
     from ..images import read_pictures
     from ..images._geometry import Geometry
     from ..images._output import (
+        read_map,
         require_table_name,
         write_counts,
         write_map,
         write_peaks,
     )
-    from ..images._overlay import write_overlay
+    from ..images._overlay import full_colour, write_overlay
     from ..images._views import NUMBERS_OF_VIEWS
     from ..images._zarr import MapWriter, require_map_or_nothing
 
@@ -92,13 +93,28 @@ def predict(ctx: typer.Context, options) -> dict[str, Any]:
             may_replace("--maps", old, options.force)
         options.maps.mkdir(parents=True, exist_ok=True)
 
+    # The strongest colour of each total, one for all pictures, and that of each overlay.
+    full, drawn_with = [0.0] * len(endings), {}
+
     def keep(picture, contributions):
         goal, *others = files_of(picture)
         write_map(goal, contributions, focus)
         for k in range(len(endings)):
             of_output = contributions[..., k] if contributions.ndim > len(focus) else contributions
-            write_overlay(others[2 * k], picture, of_output, focus)
+            full[k] = max(full[k], full_colour(of_output))
+            write_overlay(others[2 * k], picture, of_output, focus, full[k])
+            drawn_with[picture.name, k] = full[k]
             write_peaks(others[2 * k + 1], of_output, focus)
+
+    def draw_again():
+        """Draw overlays with the colours of those that came later."""
+        for picture in pictures:
+            for k in range(len(endings)):
+                if drawn_with.get((picture.name, k), full[k]) != full[k]:
+                    goal, *others = files_of(picture)
+                    contributions, _ = read_map(goal)
+                    of_output = contributions[k] if len(endings) > 1 else contributions
+                    write_overlay(others[2 * k], picture, of_output, focus, full[k])
 
     def by_region(picture):
         if not picture.by_region or options.maps is None:
@@ -121,6 +137,7 @@ def predict(ctx: typer.Context, options) -> dict[str, Any]:
 
     maps = keep if options.maps is not None else False
     rows = model.count(pictures, maps=maps, writers=by_region, done=done, progress=progress)
+    draw_again()
     if options.output is not None:
         write_counts(options.output, rows, columns, about)
     if options.recorder is not None and find_spec("openpyxl") is not None:

@@ -35,9 +35,10 @@ _STYLE = (
 
 _HOW_TO_READ = (
     "<p>Each map has the picture on its left. The more a square of {} by {} pixels adds to the "
-    "total, the stronger is its colour, up to red; the strip below says how much. A square is no "
-    "object: an object, such as a cell, may extend over several squares, and of objects that touch "
-    "the colours may lie on the walls between them.</p>"
+    "total, the stronger is its colour, up to red; the strip below says how much, "
+    "in the same colours for all pictures. A square is no object: an object, such as a cell, may "
+    "extend over several squares, and of objects that touch the colours may lie on the walls "
+    "between them.</p>"
 )
 
 
@@ -52,7 +53,7 @@ def run(options) -> None:
     check_inputs(options)
     from ..images import read_pictures
     from ..images._geometry import Geometry
-    from ..images._overlay import overlay_png
+    from ..images._overlay import full_colour, overlay_png
 
     if options.output.suffix.lower() not in {".html", ".htm"}:
         raise ValueError(f"--output must end in .html, got {options.output}.")
@@ -83,12 +84,16 @@ def run(options) -> None:
     if true is not None:
         order = np.argsort(-np.abs(totals - true).mean(axis=1), kind="stable")
     columns = names_of_totals(options.model, model)
+    maps = [model.predict_contributions([pictures[k]])[0] for k in order[:_DRAWN]]
+    maps = [each if each.ndim > len(focus) else each[..., None] for each in maps]
+    # The strongest colour of each total is one for all pictures.
+    full = [max(full_colour(each[..., j]) for each in maps) for j in range(len(columns))]
     figures = []
-    for k in order[:_DRAWN]:
-        maps = model.predict_contributions([pictures[k]])[0]
-        maps = maps if maps.ndim > len(focus) else maps[..., None]
+    for k, of_picture in zip(order[:_DRAWN], maps, strict=True):
         for j, name in enumerate(columns):
-            png = overlay_png(pictures[k], maps[..., j], focus, legend=True, beside=True)
+            png = overlay_png(
+                pictures[k], of_picture[..., j], focus, legend=True, beside=True, full=full[j]
+            )
             figures.append(_figure(png, rows[k], name, j, None if true is None else true[k, j]))
     about = about_of(options.model)
     quality = _quality(about, model, notes_of_model(model, columns), focus)

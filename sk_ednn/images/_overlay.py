@@ -21,7 +21,25 @@ _LEAST_FONT = 12  # height of the letters of a legend, in pixels
 _GAPS = 40  # widths of the gap between a picture and its overlay, in one of the picture
 
 
-def write_overlay(path, picture, contributions, focus) -> None:
+def full_colour(contributions) -> float:
+    """Return the contribution that a picture has in the strongest colour.
+
+    Parameters
+    ----------
+    contributions : ndarray of shape (*tile_grid,)
+        Those of the planes of a stack are added up.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_ednn.images._overlay import full_colour
+    >>> full_colour(np.full((3, 4), 0.5)), full_colour(np.full((2, 3, 4), 0.5))
+    (0.5, 1.0)
+    """
+    return float(np.quantile(_in_a_plane(contributions), _FULL))
+
+
+def write_overlay(path, picture, contributions, focus, full=None) -> None:
     """Draw a map over its picture, as PNG, with a legend below.
 
     Pictures that are narrower than the legend are enlarged by a whole number; where they would be
@@ -34,12 +52,14 @@ def write_overlay(path, picture, contributions, focus) -> None:
     contributions : ndarray of shape (*tile_grid,)
         For a stack the sum over the planes is drawn over their mean.
     focus : tuple of int
+    full : float, default=None
+        As for `overlay_png`.
     """
     with replacing(path, "wb") as file:
-        file.write(overlay_png(picture, contributions, focus, legend=True))
+        file.write(overlay_png(picture, contributions, focus, legend=True, full=full))
 
 
-def overlay_png(picture, contributions, focus, *, legend=False, beside=False) -> bytes:
+def overlay_png(picture, contributions, focus, *, legend=False, beside=False, full=None) -> bytes:
     """Return the bytes of a PNG with a map over its picture, as `write_overlay` writes it.
 
     Parameters
@@ -50,19 +70,19 @@ def overlay_png(picture, contributions, focus, *, legend=False, beside=False) ->
         Whether the meaning of the colours is written below.
     beside : bool, default=False
         Whether the picture itself is drawn on the left of the overlay.
+    full : float, default=None
+        Contribution of the strongest colour, one for all pictures that are compared: the largest
+        `full_colour` of them. None for that of this picture.
     """
     with needing("Drawing a map", extra="images"):
         from PIL import Image
-    values = np.asarray(contributions, dtype=np.float64)
-    n_planes = 1
-    while values.ndim > 2:
-        n_planes = max(n_planes, values.shape[0])
-        values = values.sum(axis=0)
+    n_planes = max([1, *np.shape(contributions)[:-2]])
+    values = _in_a_plane(contributions)
     height, width = picture.grid[-2:]
     step = max(1, -(-max(height, width * (1 + beside)) // _LARGEST_OVERLAY))
     rows = np.minimum(np.arange(0, height, step) // focus[-2], values.shape[0] - 1)
     columns = np.minimum(np.arange(0, width, step) // focus[-1], values.shape[1] - 1)
-    high = np.quantile(values, _FULL)
+    high = full_colour(contributions) if full is None else full
     level = (values / high if high > 0 else np.zeros_like(values)).clip(0, 1)[np.ix_(rows, columns)]
     grey = _grey(picture, step)
     drawn = _coloured(grey, level)
@@ -72,10 +92,17 @@ def overlay_png(picture, contributions, focus, *, legend=False, beside=False) ->
     image = Image.fromarray(drawn)
     if legend:
         square = f"{focus[-2]} by {focus[-1]} pixels" + (" of all planes" if n_planes > 1 else "")
-        image = _with_legend(image, values, high, square, float(np.median(grey)), 1 + beside)
+        image = _with_legend(
+            image, values, high, square, float(np.median(grey)), 1 + beside, full is not None
+        )
     out = io.BytesIO()
     image.save(out, format="PNG")
     return out.getvalue()
+
+
+def _in_a_plane(contributions) -> np.ndarray:
+    values = np.asarray(contributions, dtype=np.float64)
+    return values.sum(axis=tuple(range(values.ndim - 2)))
 
 
 def _coloured(ground, level) -> np.ndarray:
@@ -89,7 +116,7 @@ def _coloured(ground, level) -> np.ndarray:
     return mixed.round().clip(0, 255).astype(np.uint8)
 
 
-def _with_legend(image, values, high, square, ground, n_drawn):
+def _with_legend(image, values, high, square, ground, n_drawn, is_shared):
     """Return pictures with a scale of the colours in a strip below, each enlarged to its width.
 
     The colours are drawn over a level of grey, `ground`, the median of the picture: on a light
@@ -102,6 +129,7 @@ def _with_legend(image, values, high, square, ground, n_drawn):
     font, gap = ImageFont.load_default(size), size // 2
     least = "0 or less" if values.min(initial=0.0) < 0 else "0"
     lines = [f"added to the total by each square of {square}"]
+    lines += ["(the same colours in all pictures of this run)"] if is_shared else []
     ends = (least, f"{plain(high, 2)} or more")
     if high <= 0:
         lines, ends = ["nothing is coloured: no square", f"of {square} adds to the total"], None

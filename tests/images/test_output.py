@@ -25,10 +25,10 @@ from sk_ednn._utils.wording import plain  # noqa: E402
 from sk_ednn.cli import main  # noqa: E402
 from sk_ednn.datasets import make_pictures  # noqa: E402
 from sk_ednn.files import describe, load, save  # noqa: E402
-from sk_ednn.images import as_picture, peaks, read_dots  # noqa: E402
+from sk_ednn.images import as_picture, peaks, read_dots, read_pictures  # noqa: E402
 from sk_ednn.images._excel import number_format, write_sheet  # noqa: E402
 from sk_ednn.images._output import write_map, write_peaks  # noqa: E402
-from sk_ednn.images._overlay import overlay_png  # noqa: E402
+from sk_ednn.images._overlay import full_colour, overlay_png  # noqa: E402
 
 RNG = np.random.default_rng(0)
 
@@ -182,6 +182,31 @@ def test_from_two_folders_and_a_table_to_counts_and_maps(dishes, capsys):
         with open(maps / f"{stem} peaks.csv", encoding="utf-8", newline="") as file:
             shares = [float(line["share"]) for line in csv.DictReader(file)]
         assert sum(shares) == pytest.approx(total, rel=0.01)
+
+
+def test_overlays_of_a_run_have_one_scale(dishes, tmp_path):
+    """Whichever comes first, the strongest colour is that of the largest contribution of all."""
+    for k, level in enumerate((1.0, 0.4)):  # the second has less contrast
+        for name in (f"{k} first.png", f"{3 - k} last.png"):
+            with Image.open(dishes / "new" / "dish 0.png") as image:
+                values = (level * np.asarray(image, dtype=float)).astype(np.uint8)
+            folder = tmp_path / name.split()[1]
+            folder.mkdir(exist_ok=True)
+            Image.fromarray(values).save(folder / name)
+    for folder in ("first.png", "last.png"):
+        maps = tmp_path / f"maps of {folder}"
+        command = ["count", "predict", str(dishes / "model.ednn"), str(tmp_path / folder)]
+        assert main([*command, "-q", "--maps", str(maps)]) == 0
+        names = sorted(path.stem for path in maps.glob("*.tif"))
+        drawn = [tifffile.imread(maps / f"{name}.tif") for name in names]
+        full = max(map(full_colour, drawn))
+        assert full_colour(drawn[0]) != full_colour(drawn[1])
+        for name, contributions in zip(names, drawn, strict=True):
+            (picture,) = read_pictures(str(tmp_path / folder / f"{name}.png"))
+            png = overlay_png(picture, contributions, (4, 4), legend=True, full=full)
+            expected = np.asarray(Image.open(io.BytesIO(png)), dtype=int)
+            written = np.asarray(Image.open(maps / f"{name} overlay.png"), dtype=int)
+            np.testing.assert_allclose(written, expected, atol=2)
 
 
 @pytest.mark.parametrize("command", [["count", "predict"], ["predict"]])

@@ -44,8 +44,9 @@ _SHOWN_PICTURES = (".png", ".jpg", ".jpeg")
 _MOST_PICTURES = 24
 _OF_OVERLAYS = (
     "The stronger the colour of a square, the more it adds to the number. Where objects are "
-    "counted and lie apart, the squares of one add up to about 1. Click on a picture to see it "
-    "larger, with its scale."
+    "counted and lie apart, the squares of one add up to about 1. The colours mean "
+    "the same in all pictures of a run that has ended. Click on a picture to see it larger, with "
+    "its scale."
 )
 _MOST_TOTALS = 200
 # Tables of what was predicted, by the kind of the run.
