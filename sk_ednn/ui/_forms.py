@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ._security import plain_name
 from ._site import only_set
 
+_TABLES_OF_LABELS = ("dots", "boxes")  # options of fits of counts that are tables
 ANGLES = ("360", "2pi")  # of VALUES
 VALUES = {
     "amounts": "Amounts: spins, counts, densities, brightness",
@@ -137,15 +138,81 @@ class Fit:
 
 @dataclass
 class Count:
-    """A fit of counts, as entered on its page."""
+    """A fit of counts, as entered on its page.
+
+    Attributes
+    ----------
+    pictures, totals : Path or None
+    column : str
+        Names of columns, separated by commas.
+    minutes : float or None
+        None for no limit besides `epochs`.
+    amounts, upright : bool
+    series : str
+    reduction, members, epochs, seed : int or None
+        None for the default of the command.
+    others : dict of str to str
+        Further options of a run that is done again, such as a table of dots.
+    """
 
     pictures: Path | None = None
     totals: Path | None = None
     column: str = ""
-    minutes: float = 12.0
+    minutes: float | None = 12.0
     amounts: bool = False
     upright: bool = False
     series: str = ""
+    reduction: int | None = None
+    members: int | None = None
+    epochs: int | None = None
+    seed: int | None = None
+    others: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of_run(cls, settings, folder) -> Count:
+        """Return the form as it was for a run.
+
+        Parameters
+        ----------
+        settings : dict
+            Of the run. They may have been changed by hand: what is of another type is left out.
+        folder : str or Path
+            Folder of relative paths.
+
+        Examples
+        --------
+        >>> from sk_ednn.ui._forms import Count
+        >>> settings = {
+        ...     "pictures": "photos",
+        ...     "totals": "t.csv",
+        ...     "minutes": 5,
+        ...     "members": 5,
+        ...     "seed": 0,
+        ... }
+        >>> Count.of_run({**settings, "dots": "d.csv", "upright": "?"}, "/data").words()
+        ['count', 'fit', '/data/photos', '/data/t.csv', '--minutes', '5', '--members', '5',
+        '--dots', '/data/d.csv']
+        """
+
+        def known(name, *kinds):
+            value = settings.get(name)
+            return value if type(value) in kinds else None
+
+        def path(name):
+            value = known(name, str)
+            return Path(folder) / value if value and "\0" not in value else None
+
+        epochs, minutes = known("epochs", int), known("minutes", int, float)
+        if minutes is None and epochs is None:
+            minutes = cls.minutes
+        others = {name: path(name) for name in _TABLES_OF_LABELS}
+        return cls(
+            path("pictures"), path("totals"), known("column", str) or "", minutes,
+            known("amounts", bool) or False, known("upright", bool) or False,
+            known("series", str) or "", known("reduction", int), known("members", int), epochs,
+            known("seed", int) or None,
+            {name: str(value) for name, value in others.items() if value is not None},
+        )  # fmt: skip
 
     def words(self) -> list[str]:
         """Return the command as words."""
@@ -153,15 +220,28 @@ class Count:
             raise ValueError("Drop your pictures, or choose a folder with them.")
         if self.totals is None:
             raise ValueError("Add a table with the name of each picture and its number.")
-        if not self.minutes:
+        if not self.minutes and not self.epochs:
             raise ValueError("Enter the minutes of training.")
+        whole = {
+            name: None if value is None else _whole(name, value)
+            for name, value in (
+                ("reduction", self.reduction), ("members", self.members), ("epochs", self.epochs),
+                ("seed", self.seed),
+            )
+        }  # fmt: skip
+        for name, value in whole.items():
+            if value is not None and value < (name != "seed"):
+                least = int(name != "seed")
+                raise ValueError(f"Expected at least {least} for {name}, got {value}.")
         words = ["count", "fit", str(self.pictures), str(self.totals)]
         options = {
-            "minutes": f"{self.minutes:g}",
+            "minutes": f"{self.minutes:g}" if self.minutes else None,
             "column": self.column,
             "amounts": self.amounts,
             "upright": self.upright,
             "series": self.series.strip(),
+            **whole,
+            **self.others,
         }
         return words + only_set(options)
 

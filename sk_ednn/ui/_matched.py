@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import NamedTuple
 
-from .._utils.wording import plain
+from .._utils.wording import averaged_pixels, plain, reduction_in_words
+
+# Numbers in all pictures up to which the time of a fit is estimated: some seconds of reading.
+_MOST_NUMBERS = 1 << 28
+# Beyond, the surroundings of a picture would be larger than memory.
+_LARGEST_REDUCTION = 64
 
 
 class Matched(NamedTuple):
@@ -45,6 +51,57 @@ def matched_totals(folder, table, column="", amounts=False) -> Matched:
     n, n_all = len(found.pictures), len(pictures)
     have = f"all {n} pictures have a number" if n == n_all else f"{n} of {n_all} pictures have one"
     return Matched([f"Learned as {kind}: {ranges}; {have}", *found.notes], tuple(found.columns))
+
+
+class Expected(NamedTuple):
+    """The minutes that a fit should take without a limit, and how pixels will be averaged."""
+
+    minutes: float
+    words: str
+
+
+def expected_fit(form) -> Expected | None:
+    """Return how long a fit should take, by the function whose estimate it prints itself.
+
+    Parameters
+    ----------
+    form : Count
+        With pictures and totals.
+
+    Returns
+    -------
+    Expected or None
+        None where it would take too long, or too much memory.
+
+    Raises
+    ------
+    ValueError, MissingExtraError
+        If a fit could not begin.
+    """
+    from ..images import CountRegressor, match_totals, read_pictures
+
+    columns = [name.strip() for name in form.column.split(",") if name.strip()] or None
+    pictures = read_pictures(str(form.pictures))
+    found = match_totals(
+        pictures, form.totals, columns=columns, counts=False if form.amounts else None
+    )
+    n_numbers = sum(each.n_pixels * each.n_channels for each in found.pictures)
+    if n_numbers > _MOST_NUMBERS or (form.reduction or 1) > _LARGEST_REDUCTION:
+        return None
+    model = CountRegressor(
+        counts="auto" if found.counts else False,
+        reduction=form.reduction or "auto",
+        n_members=form.members or CountRegressor().n_members,
+        max_epochs=form.epochs or "auto",
+        symmetric=not form.upright,
+        n_jobs=-1,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the run says it
+        expected = model.expected_minutes(found.pictures, found.totals)
+    if form.reduction:
+        return Expected(expected.minutes, averaged_pixels(expected.reduction))
+    return Expected(expected.minutes, reduction_in_words(expected.reduction, found.counts))
 
 
 def columns_beside_names(folder, table) -> list[str]:

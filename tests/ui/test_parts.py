@@ -17,7 +17,7 @@ from sk_ednn.ui._charts import curves, points, scatter, thinned
 from sk_ednn.ui._cluster import checked, read
 from sk_ednn.ui._data import Array, arrays_in, kind_of, listing, table_rows, usual
 from sk_ednn.ui._forms import ANGLES, HARMONICS, VALUES, Count, Fit, Search
-from sk_ednn.ui._matched import columns_beside_names, matched_totals
+from sk_ednn.ui._matched import columns_beside_names, expected_fit, matched_totals
 from sk_ednn.ui._model_files import model_files
 from sk_ednn.ui._preview import Fields
 from sk_ednn.ui._run_counts import counting_of, furthest_of
@@ -119,6 +119,57 @@ def test_count_asks_for_pictures_and_table():
         "12",
     ]
     assert Count(pictures="a", totals="b.csv", minutes=0.5).words()[-1] == "0.5"
+
+
+def test_a_form_is_filled_by_the_settings_of_a_run():
+    """The command of the form is that of the run; of settings changed by hand, what can be used."""
+    form = Count("a", "b.csv", "live,dead", 3.0, True, True, "^(.*)_", 2, 5, 40, 7,
+                 {"dots": "/runs/d.csv"})  # fmt: skip
+    settings = {
+        "pictures": "a", "totals": "b.csv", "column": "live,dead", "minutes": 3.0, "amounts": True,
+        "upright": True, "series": "^(.*)_", "reduction": 2, "members": 5, "epochs": 40, "seed": 7,
+        "dots": "d.csv", "boxes": None, "jobs": -1,
+    }  # fmt: skip
+    again = Count.of_run(settings, "/runs").words()
+    assert again == ["count", "fit", "/runs/a", "/runs/b.csv", *form.words()[4:]]
+    assert Count.of_run({**settings, "totals": "/b.csv"}, "/runs").words()[3] == "/b.csv"
+    assert "--minutes" not in Count.of_run({**settings, "minutes": None}, "/runs").words()
+    hostile = {name: [1, {"a": None}] for name in settings} | {"pictures": "a\0", "boxes": True}
+    assert Count.of_run(hostile, "/runs") == Count()
+    assert Count.of_run({}, "/runs") == Count()
+
+
+@pytest.mark.parametrize(
+    ("params", "says"),
+    [
+        ({"members": 2.5}, "whole number for members"),
+        ({"members": 0}, "at least 1 for members"),
+        ({"reduction": -1}, "at least 1 for reduction"),
+        ({"seed": -1}, "at least 0 for seed"),
+    ],
+)
+def test_numbers_of_a_fit_of_counts_are_checked(params, says):
+    with pytest.raises(ValueError, match=says):
+        Count("a", "b.csv", **params).words()
+
+
+def test_the_time_of_a_fit_of_counts_is_known_before(tmp_path):
+    pytest.importorskip("torch")
+    from PIL import Image
+
+    (tmp_path / "photos").mkdir()
+    values = np.random.default_rng(0).integers(0, 255, (9, 40, 40), dtype=np.uint8)
+    for k, each in enumerate(values):
+        Image.fromarray(each).save(tmp_path / "photos" / f"{k}.png")
+    rows = "".join(f"{k}.png,{3 + k}\n" for k in range(9))
+    (tmp_path / "t.csv").write_text("file,n\n" + rows)
+    form = Count(tmp_path / "photos", tmp_path / "t.csv", epochs=50)
+    short, long = expected_fit(form), expected_fit(replace(form, epochs=5000))
+    assert 10 * short.minutes < long.minutes
+    assert short.words.startswith("the networks see every pixel: objects are near each other")
+    by_hand = expected_fit(replace(form, reduction=2))
+    assert by_hand.words == "the networks see means of 2 by 2 pixels"
+    assert expected_fit(replace(form, reduction=10**9)) is None
 
 
 def test_words_that_begin_with_a_dash_stay_values():

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from fastapi import Request
 from nicegui import ui
 
+from ..._utils.wording import about
 from .._choose import Browser, choose_model, uploader
 from .._data import kind_of, table_rows
 from .._forms import Count
-from .._frame import PATIENCE, aside, complain, frame, panel, picture, table, text
-from .._matched import columns_beside_names, matched_totals
+from .._frame import PATIENCE, aside, complain, frame, later, panel, picture, table, text
+from .._matched import Expected, columns_beside_names, expected_fit, matched_totals
 from .._model_files import model_files
 from .._pictures import thumbnail_png
 from .._starter import Starter
@@ -46,17 +48,34 @@ def register(site) -> None:
             with ui.tab_panels(tabs, value=use if wanted else learn, animated=False) as panels:
                 panels.style("background:transparent;width:100%")
                 with ui.tab_panel(learn).style("padding:0").classes("stack"):
-                    _Learn(site)
+                    _Learn(site, form_of(site, request.query_params.get("again")))
                 with ui.tab_panel(use).style("padding:0").classes("stack"):
                     await _Use(site).draw(wanted)
 
 
-class _Learn:
-    """The state of the form of a fit."""
+def form_of(site, name) -> Count:
+    """Return the form with the settings of a run; the empty form if there is no such run."""
+    run = None if name is None else site.run(name)
+    if run is None or run.kind != "count-fit":
+        return Count()
+    return Count.of_run(run.settings, str(run.info.get("cwd") or site.folder))
 
-    def __init__(self, site):
-        self.site = site
-        self.form = Count()
+
+class _Learn:
+    """The state of the form of a fit.
+
+    Parameters
+    ----------
+    site : Site
+    form : Count
+        Filled where a run is done again.
+    """
+
+    def __init__(self, site, form):
+        self.site, self.form = site, form
+        # The minutes that all passes take, and of which form.
+        self.expected: Expected | None = None
+        self.expected_of: Count | None = None
         with ui.element("div").classes("wide"):
             with panel("1 · Pictures and a table"):
                 text(
@@ -95,10 +114,13 @@ class _Learn:
         with panel("2 · Training"):
             self.times = ui.element("div").classes("cards").props("role=radiogroup")
             self.times.props["aria-label"] = "Time of the training"
+            self.plan = text("p", "", "small muted").props("role=status")
             self.draw_more()
         with panel("3 · Start"):
             self.starter = Starter(site, "Start to learn", self.form.words)
         self.changed()
+        if form.pictures is not None or form.totals is not None:
+            later(self.have, self.show())
 
     def draw_times(self):
         """Draw how long the training may take."""
@@ -111,37 +133,73 @@ class _Learn:
                 with button:
                     text("b", title)
                     text("span", words)
-                    text("span", _in_minutes(minutes), "when")
+                    text("span", _in_minutes(minutes, self.expected), "when")
                 button.on("click", lambda minutes=minutes: self.minutes.set_value(minutes))
 
     def draw_more(self):
         """Draw the fields of settings that seldom need a change."""
+        form = self.form
         with ui.expansion("More settings").classes("w-full").props("dense"):
             with ui.element("div").classes("line"):
-                self.minutes = ui.number(
-                    "Minutes of training", value=self.form.minutes, min=0.1,
-                    on_change=self.set("minutes"),
-                ).props("outlined dense")  # fmt: skip
+                self.minutes = self.number("Minutes of training", "minutes", 0.1)
                 field = ui.input(
-                    "Pictures per series, such as a dish", on_change=self.set("series")
-                )
+                    "Pictures per series, such as a dish", value=form.series,
+                    on_change=self.set("series"),
+                )  # fmt: skip
                 field.props("outlined dense").tooltip(
                     "How many follow each other, such as those of one dish. They are held back "
                     "together."
                 )
+            with ui.element("div").classes("line"):
+                self.number("Pixels averaged into one, along each side", "reduction", 1).tooltip(
+                    "Leave it empty to have it chosen by the pictures. Objects or details should "
+                    "be some 13 pixels apart afterwards. More of them are faster."
+                )
+                self.number("Networks", "members", 1).tooltip(
+                    "Each holds back other pictures; their mean is the result. 2 if it is empty."
+                )
+                self.number("Passes over the pictures, at most", "epochs", 1)
+                self.number("Seed of random numbers", "seed", 0)
             ui.checkbox("Whole numbers in the table are areas or other amounts, no counts",
-                        on_change=self.set("amounts"))  # fmt: skip
-            ui.checkbox("Pictures may not be turned or flipped", on_change=self.set("upright"))
+                        value=form.amounts, on_change=self.set("amounts"))  # fmt: skip
+            ui.checkbox("Pictures may not be turned or flipped", value=form.upright,
+                        on_change=self.set("upright"))  # fmt: skip
+            for name, path in list(form.others.items()):
+                ui.checkbox(f"Use the table of {name} {self.site.shown(path)}", value=True,
+                            on_change=self.keep(name, path))  # fmt: skip
+
+    def number(self, label, name, least):
+        """Draw the field of a number; the default where it is empty."""
+        value = getattr(self.form, name)
+        field = ui.number(label, value=value, min=least, on_change=self.set(name))
+        return field.props("outlined dense")
+
+    def keep(self, name, path):
+        """Return a handler that keeps a table of a run that is done again, or leaves it out."""
+
+        def changed(event):
+            self.form.others.pop(name, None)
+            if event.value:
+                self.form.others[name] = path
+            self.changed()
+
+        return changed
 
     def set(self, name):
         """Return a handler that stores the value of a field of the form."""
-        default = getattr(Count(), name)
+        # An empty field of minutes is an error, unless the passes are limited.
+        default = None if name == "minutes" else getattr(Count(), name)
 
         async def changed(event):
-            setattr(self.form, name, default if event.value is None else event.value)
+            value = event.value
+            if isinstance(value, float) and value.is_integer() and name != "minutes":
+                value = int(value)  # fields of numbers have no other kind
+            setattr(self.form, name, default if value is None else value)
             self.changed()
             if name == "amounts":
                 await self.tell()
+            elif name != "minutes":
+                await self.estimate()
 
         return changed
 
@@ -178,6 +236,7 @@ class _Learn:
         await self.offer_columns()
         folder, totals = self.form.pictures, self.form.totals
         try:
+            self.require_opened()
             pictures = [] if folder is None else pictures_in(folder)
             with self.have:
                 if folder is not None:
@@ -197,15 +256,23 @@ class _Learn:
             complain(error)
         await self.tell()
 
+    def require_opened(self):
+        """Raise if files are not in an opened folder: a run that is done again may name any."""
+        for path in (self.form.pictures, self.form.totals):
+            if path is not None:
+                self.site.path(path)
+
     async def offer_columns(self):
         """Offer the columns of the table, if there are several beside the names."""
         names = []
         if self.form.totals is not None:
             try:
+                self.require_opened()
                 names = await aside(columns_beside_names, self.form.pictures, self.form.totals)
             except Exception:  # what is wrong with a table is told with the first rows
                 names = []
-        kept = [name for name in self.columns.value or () if name in names]
+        wanted = self.columns.value or self.form.column.split(",")
+        kept = [name for name in wanted if name in names]
         self.columns.set_options(names, value=kept)
         self.form.column = ",".join(kept)
         self.columns.set_visibility(len(names) > 1)
@@ -224,6 +291,7 @@ class _Learn:
             return
         lines, found, look = [], (), "small"
         try:
+            self.require_opened()
             lines, found = await aside(matched_totals, *wanted)
         except Exception as error:  # what a fit would say
             lines, look = [str(error).partition("\n")[0]], "small warn"
@@ -239,6 +307,27 @@ class _Learn:
         with self.matched:
             for line in lines:
                 text("p", line, look)
+        await self.estimate()
+
+    async def estimate(self):
+        """Say how long the training will take, and how pixels are averaged."""
+        form = self.form
+        wanted = replace(form, minutes=None, series="", seed=None)
+        if form.pictures is None or form.totals is None or wanted == self.expected_of:
+            return
+        self.expected_of, self.expected = wanted, None
+        self.plan.set_text("Some steps are measured, to tell how long the training takes …")
+        try:
+            self.require_opened()
+            expected = await aside(expected_fit, wanted)
+        except Exception:  # told with the table, or by the run
+            expected = None
+        if self.plan.is_deleted or self.expected_of != wanted:
+            return  # a later call estimates a later change
+        self.expected = expected
+        words = "" if expected is None else f"{expected.words[0].upper()}{expected.words[1:]}"
+        self.plan.set_text(words and f"{words}.")
+        self.draw_times()
 
     def changed(self):
         """Update the page after a change."""
@@ -257,10 +346,23 @@ def _how_many(pictures) -> str:
     return "1 picture" if len(pictures) == 1 else f"{len(pictures)} pictures"
 
 
-def _in_minutes(minutes) -> str:
-    if minutes == 60:
-        return "up to 1 hour"
-    return "1 minute" if minutes == 1 else f"up to {minutes:g} minutes"
+def _in_minutes(minutes, expected) -> str:
+    """Return how long a training with a limit takes, as far as it is known.
+
+    Examples
+    --------
+    >>> from sk_ednn.ui._matched import Expected
+    >>> from sk_ednn.ui._pages.count import _in_minutes
+    >>> _in_minutes(12.0, None), _in_minutes(60.0, None)
+    ('up to 12 minutes', 'up to 1 hour')
+    >>> _in_minutes(12.0, Expected(3.4, "")), _in_minutes(1.0, Expected(3.4, ""))
+    ('about 3.4 min', '1 minute, part of about 3.4 min')
+    """
+    limit = "1 hour" if minutes == 60 else f"{minutes:g} minute{'' if minutes == 1 else 's'}"
+    if expected is None:
+        return limit if minutes == 1 else f"up to {limit}"
+    needed = about(60 * expected.minutes)
+    return needed if expected.minutes <= minutes else f"{limit}, part of {needed}"
 
 
 class _Use:

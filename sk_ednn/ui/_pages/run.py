@@ -227,6 +227,11 @@ class _Run:
                 )
             if status != "running" and self.run.argv:
                 self.button("Repeat", self.repeat)
+                if self.run.kind == "count-fit":
+                    to = f"/count?{urlencode({'again': self.run.id})}"
+                    ui.button("Change settings", on_click=lambda: ui.navigate.to(to)).props(
+                        "outline color=primary"
+                    ).tooltip("The form of a new run, filled as for this one.")
             model = next((n for n in self.run.files() if n.endswith(".ednn")), None)
             if model is not None and status != "running":
                 page = "/count" if self.run.kind.startswith("count") else "/predict"
