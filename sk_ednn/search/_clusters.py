@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from contextlib import ExitStack, contextmanager
 
 from .._utils.optional import needing
@@ -63,7 +64,8 @@ def job_pools(pools, cluster=None):
         from distributed import Client
 
         if cluster is None:
-            from dask_jobqueue import SLURMCluster as cluster
+            with interrupts_kept():
+                from dask_jobqueue import SLURMCluster as cluster
     with ExitStack() as stack:
         clients = {}
         for kind, options in pools.items():
@@ -76,6 +78,20 @@ def job_pools(pools, cluster=None):
             )
             clients[kind] = stack.enter_context(Client(made))
         yield clients
+
+
+@contextmanager
+def interrupts_kept():
+    """Keep the handler of Ctrl-C, which dask-jobqueue replaces by the end of the program.
+
+    Without it, Ctrl-C is no KeyboardInterrupt from then on, with which runs stop and are recorded.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is not before:
+            signal.signal(signal.SIGINT, before)
 
 
 def cluster_options(options, kind) -> dict:

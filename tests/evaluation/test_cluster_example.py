@@ -1,6 +1,7 @@
 """The cluster example: locally, with a scheduler file, and as batch jobs."""
 
 import runpy
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -70,7 +71,9 @@ def test_example_runs_with_the_commands_of_the_batch_script(tmp_path):
 @pytest.mark.parametrize("kind", ["slurm", "pbs"])
 def test_example_submits_jobs(kind, monkeypatch, capsys):
     """One single-threaded process per core, with the requested time and memory."""
+    handler = signal.getsignal(signal.SIGINT)  # which the import replaces
     queues = pytest.importorskip("dask_jobqueue")
+    signal.signal(signal.SIGINT, handler)
     n_jobs = []
     monkeypatch.setattr(
         queues.JobQueueCluster, "scale", lambda self, jobs: n_jobs.append(jobs), raising=False

@@ -1,25 +1,51 @@
 """Pools of batch jobs: scripts as the queue gets them, and a search on local clusters."""
 
+import signal
+import sys
+
 import pytest
 
 pytest.importorskip("ase_ga")
 pytest.importorskip("distributed")
 
 from sk_ednn.search import SearchStore, job_pools
-from sk_ednn.search._clusters import cluster_options, seconds_of
+from sk_ednn.search._clusters import cluster_options, interrupts_kept, seconds_of
 from tests.search.test_search import search
 
 NODE = {"cores": 4, "processes": 1, "memory": "8GB", "walltime": "08:00:00"}
 
 
 def test_job_scripts_name_the_queue_and_end_workers_before_the_wall_time():
-    jobqueue = pytest.importorskip("dask_jobqueue")
+    with interrupts_kept():
+        jobqueue = pytest.importorskip("dask_jobqueue")
     options = cluster_options({**NODE, "queue": "long", "maximum": 3, "minimum": 1}, "label")
     with jobqueue.SLURMCluster(**options, scheduler_options={"dashboard_address": None}) as made:
         script = made.job_script()
     assert "#SBATCH -p long" in script and "#SBATCH -t 08:00:00" in script
     assert "sk-ednn-label" in script
     assert f"--lifetime {8 * 3600 - 300}s --lifetime-stagger 150s" in script
+
+
+def test_ctrl_c_stays_an_interrupt(tmp_path, monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "dask_jobqueue"]:
+        monkeypatch.delitem(sys.modules, name)
+    (tmp_path / "dask_jobqueue.py").write_text(
+        "import signal, sys\n"
+        "signal.signal(signal.SIGINT, lambda *_: sys.exit())\n"
+        "def SLURMCluster(**options):\n"
+        "    raise RuntimeError('imported')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    before = signal.getsignal(signal.SIGINT)
+    node = {**NODE, "maximum": 1}
+    pools = job_pools({"label": node, "relax": node, "train": node})
+    try:
+        with pytest.raises(RuntimeError, match="imported"), pools:
+            pass
+        assert signal.getsignal(signal.SIGINT) is before
+    finally:
+        signal.signal(signal.SIGINT, before)
+        sys.modules.pop("dask_jobqueue", None)
 
 
 @pytest.mark.parametrize(
