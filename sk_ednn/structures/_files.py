@@ -178,9 +178,10 @@ def _read(file, index) -> Iterator[tuple]:
 def _encoding_hint(file) -> str:
     """Return what to do if a file that cannot be read is a text in another encoding than UTF-8."""
     try:
+        require_plain(file)
         with open(file, "rb") as opened:
             head = opened.read(_HEAD_BYTES)
-    except OSError:  # of a folder, or a file that is not there
+    except OSError:  # of a folder or a pipe, or a file that is not there
         return ""
     if head.startswith(codecs.BOM_UTF8):
         return ". It begins with a byte order mark: save it as UTF-8 without one"
