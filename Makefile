@@ -82,10 +82,12 @@ test-ui: $(VENV)/.installed-test-ui
 test-slow: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m slow --timeout=3600 $(PYTEST_ARGS)
 
-# What hangs on the last bits of sums fails on somebody's processor: old kernels stand for all others.
+# What hangs on the last bits of sums fails on somebody's processor: old kernels stand for all others,
+# and two threads in each process, where the other tests have one, for other groupings of sums.
 test-blas: $(VENV)/.installed-test
 	OPENBLAS_CORETYPE=Nehalem ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=2 OPENBLAS_NUM_THREADS=2 \
-	    $(BIN)/python -m pytest -m "not slow and not browser" $(BLAS_TESTS) $(PYTEST_ARGS)
+	    $(BIN)/python -m pytest -m "not slow and not browser" $(BLAS_TESTS) \
+	    $(WORKERS) $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .
