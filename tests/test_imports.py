@@ -44,11 +44,13 @@ def test_import_leaves_optional_libraries_out(statement):
     assert done.stdout.split() == []
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_nothing_is_drawn_or_tabulated_at_import(name):
+def test_nothing_is_drawn_or_tabulated_at_import(trees):
     """matplotlib and pandas are imported by the function that needs them, in every module."""
-    result = {imported.partition(".")[0] for imported in imports_on_loading(parse(MODULES[name]))}
-    assert not result & {"matplotlib", "pandas"}
+    loaded = {
+        name: {imported.partition(".")[0] for imported in imports_on_loading(tree)}
+        for name, tree in trees.items()
+    }
+    assert [name for name, some in loaded.items() if some & {"matplotlib", "pandas"}] == []
 
 
 # -------------------------------------------------------------------------------- public names
@@ -75,11 +77,14 @@ def test_every_name_that_the_package_lists_is_there():
 # ----------------------------------------------------------- nothing imports from sk_ednn/__init__
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name != "sk_ednn"])
-def test_no_module_imports_from_the_top(name):
+def test_no_module_imports_from_the_top(trees):
     """A module that does so cannot be read, or loaded, without all the others."""
-    path = MODULES[name]
-    assert imports_from_the_top(parse(path), name, is_package=path.name == "__init__.py") == []
+    found = {
+        name: imports_from_the_top(tree, name, is_package=MODULES[name].name == "__init__.py")
+        for name, tree in trees.items()
+        if name != "sk_ednn"
+    }
+    assert {name: names for name, names in found.items() if names} == {}
 
 
 @pytest.mark.parametrize(
@@ -109,6 +114,12 @@ def load(function, *args):
         if (error.name or "").partition(".")[0] not in OPTIONAL:
             raise
         pytest.skip(f"{error.name} is not installed")
+
+
+@pytest.fixture(scope="module")
+def trees():
+    """Parse each module once, for tests of all of them: a test for each would be a thousand."""
+    return {name: parse(path) for name, path in MODULES.items()}
 
 
 def parse(path):

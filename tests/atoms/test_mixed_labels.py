@@ -1,6 +1,8 @@
 """Structures whose labels have another unit, sign or order of atoms than the others are named."""
 
 import re
+from copy import deepcopy
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -51,11 +53,20 @@ def ab_initio(kind=None, n=80):
     return made
 
 
-SETS = {
+MADE = {
     "alloys": alloys, "pairs": lambda: labelled_atoms(30, names=("energy", "forces")),
     "any": ab_initio, "liquid": lambda: ab_initio("liquid"),
     "packed": lambda: ab_initio("packed"), "hot crystal": lambda: ab_initio("hot crystal"),
 }  # fmt: skip
+
+
+@cache
+def made_once(name):
+    return MADE[name]()
+
+
+# Tests change their copies.
+SETS = {name: lambda name=name: deepcopy(made_once(name)) for name in MADE}
 
 
 def changed(structures, change, part):

@@ -94,8 +94,10 @@ def test_the_tile_model_that_errs_least_is_chosen(name):
 
 
 @pytest.mark.parametrize("name", ["quadratic", "cubic"])
-@pytest.mark.parametrize("baseline", ["size", "content", None])
-@pytest.mark.parametrize("n_outputs", [None, 1, 2])
+@pytest.mark.parametrize(
+    ("baseline", "n_outputs"),
+    [("size", None), ("size", 1), ("size", 2), ("content", None), ("content", 2), (None, 2)],
+)
 def test_errors_of_one_pass_are_those_of_fits_to_each_fold(name, baseline, n_outputs):
     X, y = NOISE, 3.0 * KINDS["kernel"](NOISE) + 20.0
     if n_outputs:

@@ -1,5 +1,6 @@
 """Answers of the command line before anything heavy is imported."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,86 +14,92 @@ ROOT = Path(__file__).parents[2]
 HEAVY = ("numpy", "scipy", "sklearn", "torch", "skorch", "dask", "pandas", "matplotlib", "skops")
 
 
-def loaded_by(line, folder, heavy=HEAVY):
-    """Run a command line in its own process; return its output and which of these it loaded."""
+def answers(lines, folder, heavy=HEAVY):
+    """Run command lines one after another in a new process.
+
+    Return for each its exit code, which of some modules it loaded, and what it printed on standard
+    output and on standard error.
+    """
     code = f"""if True:
-        import sys
+        import contextlib, io, json, sys
         sys.path.insert(0, {str(ROOT)!r})
         from sk_ednn.cli import main
-        code = main({line.split()!r})
-        loaded = set({heavy!r}) & set(sys.modules)
-        print("loaded:", code, *sorted(loaded))"""
+        results, before = [], set()
+        for line in {[line.split() for line in lines]!r}:
+            out, errors = io.StringIO(), io.StringIO()
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+                code = main(line)
+            loaded = set({heavy!r}) & set(sys.modules)
+            results.append((code, sorted(loaded - before), out.getvalue(), errors.getvalue()))
+            before = loaded
+        print(json.dumps(results))"""
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True
     )
-    *said, last = done.stdout.splitlines()
-    code, *loaded = last.split()[1:]
-    return int(code), loaded, "\n".join(said), done.stderr
+    return dict(zip(lines, json.loads(done.stdout), strict=True))
 
 
-@pytest.mark.parametrize(
-    "line",
-    ["--version", *(f"{command} --help".strip() for command in (
+def test_help_and_version_import_nothing_heavy(tmp_path):
+    lines = ["--version", *(f"{command} --help".strip() for command in (
         "", "fit", "predict", "inspect", "tile", "evaluate", "md", "relax", "count", "count fit",
         "count report", "search", "search run", "runs", "runs list", "ui",
-    ))],
-)  # fmt: skip
-def test_help_and_version_import_nothing_heavy(line, tmp_path):
-    code, loaded, said, _ = loaded_by(line, tmp_path)
-    assert (code, loaded) == (0, [])
-    assert "sk-ednn" in said
+    ))]  # fmt: skip
+    for line, (code, loaded, said, _) in answers(lines, tmp_path).items():
+        assert (line, code, loaded) == (line, 0, [])
+        assert "sk-ednn" in said
 
 
 def test_the_version_is_that_of_the_package(tmp_path):
     import sk_ednn
 
-    assert loaded_by("--version", tmp_path)[2] == f"sk-ednn {sk_ednn.__version__}"
+    said = answers(["--version"], tmp_path)["--version"][2]
+    assert said == f"sk-ednn {sk_ednn.__version__}\n"
 
 
-@pytest.mark.parametrize(
-    ("line", "said"),
-    [
-        ("fit nowhere.npz", "nowhere.npz does not exist."),
-        ("fit X.npy nowhere.csv", "nowhere.csv does not exist."),
-        ("fit X.doc", "X.doc: expected a name that ends in .npy"),
-        ("fit X.npy -m magic", "--model must be one of auto, kernel"),
-        ("fit X.npy -m forest --epochs 3", "--epochs is for --model dense or perceptron; the"),
-        ("fit X.npy --report fit.txt", "--report must end in .html, got fit.txt."),
-        ("predict nowhere.ednn X.npy", "nowhere.ednn does not exist."),
-        ("predict X.npy nowhere.npy", "nowhere.npy does not exist."),
-        ("predict folder X.npy", "folder is a folder. Expected the name of a file."),
-        ("predict gone.ednn X.npy", "gone.ednn does not exist (it is a broken link)."),
-        ("count fit nowhere t.csv", "t.csv does not exist."),
-        ("count fit nowhere X.npy", "nowhere does not exist."),
-        ("count fit folder folder", "folder is a folder, but the second argument is the table"),
-        ("count fit folder X.npy --dots d.csv", "d.csv does not exist."),
-        ("count predict nowhere.ednn folder", "nowhere.ednn does not exist."),
-        ("count predict gone.ednn folder", "gone.ednn does not exist (it is a broken link)."),
-        ("count report nowhere.ednn folder", "nowhere.ednn does not exist."),
-        ("search run nowhere.yaml", "nowhere.yaml does not exist."),
-        ("search status folder", "folder is a folder. Expected the name of a file."),
-        ("inspect nowhere.ednn", "nowhere.ednn does not exist."),
-        ("tile nowhere.npy", "nowhere.npy does not exist."),
-    ],
-)
-def test_files_and_words_are_checked_before_anything_heavy_is_imported(line, said, tmp_path):
+WRONG = {
+    "fit nowhere.npz": "nowhere.npz does not exist.",
+    "fit X.npy nowhere.csv": "nowhere.csv does not exist.",
+    "fit X.doc": "X.doc: expected a name that ends in .npy",
+    "fit X.npy -m magic": "--model must be one of auto, kernel",
+    "fit X.npy -m forest --epochs 3": "--epochs is for --model dense or perceptron; the",
+    "fit X.npy --report fit.txt": "--report must end in .html, got fit.txt.",
+    "predict nowhere.ednn X.npy": "nowhere.ednn does not exist.",
+    "predict X.npy nowhere.npy": "nowhere.npy does not exist.",
+    "predict folder X.npy": "folder is a folder. Expected the name of a file.",
+    "predict gone.ednn X.npy": "gone.ednn does not exist (it is a broken link).",
+    "count fit nowhere t.csv": "t.csv does not exist.",
+    "count fit nowhere X.npy": "nowhere does not exist.",
+    "count fit folder folder": "folder is a folder, but the second argument is the table",
+    "count fit folder X.npy --dots d.csv": "d.csv does not exist.",
+    "count predict nowhere.ednn folder": "nowhere.ednn does not exist.",
+    "count predict gone.ednn folder": "gone.ednn does not exist (it is a broken link).",
+    "count report nowhere.ednn folder": "nowhere.ednn does not exist.",
+    "search run nowhere.yaml": "nowhere.yaml does not exist.",
+    "search status folder": "folder is a folder. Expected the name of a file.",
+    "inspect nowhere.ednn": "nowhere.ednn does not exist.",
+    "tile nowhere.npy": "nowhere.npy does not exist.",
+}
+
+
+def test_files_and_words_are_checked_before_anything_heavy_is_imported(tmp_path):
     for name in ("X.npy", "X.doc"):
         (tmp_path / name).touch()
     (tmp_path / "folder").mkdir()
     (tmp_path / "gone.ednn").symlink_to(tmp_path / "removed.ednn")
     heavy = tuple(name for name in HEAVY if name != "numpy")
-    code, loaded, _, errors = loaded_by(line, tmp_path, heavy)
-    assert (code, loaded) == (1, [])
-    assert errors.startswith(f"error: {said}") and errors.count("\n") == 1
+    for line, (code, loaded, _, errors) in answers(list(WRONG), tmp_path, heavy).items():
+        assert (line, code, loaded) == (line, 1, [])
+        assert errors.startswith(f"error: {WRONG[line]}") and errors.count("\n") == 1
 
 
-@pytest.mark.parametrize("line", ["fit X.npy", "predict X.npy X.npy", "tile X.npy"])
-def test_what_is_read_is_said_before_it_is(line, tmp_path):
+def test_what_is_read_is_said_before_it_is(tmp_path):
     (tmp_path / "X.npy").write_bytes(b"nonsense")
-    errors = loaded_by(line, tmp_path)[-1].splitlines()
-    assert errors[0].startswith("reading X.npy") and errors[-1].startswith("error: X.npy")
-    quiet = loaded_by(f"{line} --quiet", tmp_path)[-1].splitlines()
-    assert quiet == errors[-1:]
+    lines = ["fit X.npy", "predict X.npy X.npy", "tile X.npy"]
+    said = answers([*lines, *(f"{line} --quiet" for line in lines)], tmp_path)
+    for line in lines:
+        errors = said[line][-1].splitlines()
+        assert errors[0].startswith("reading X.npy") and errors[-1].startswith("error: X.npy")
+        assert said[f"{line} --quiet"][-1].splitlines() == errors[-1:]
 
 
 @pytest.mark.parametrize(

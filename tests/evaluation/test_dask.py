@@ -673,12 +673,12 @@ def test_invalid_dask_arrays_are_rejected():
 
 
 def test_small_chunks_cause_a_warning():
-    model = fit(GridTiling(2, 30), shape=(60, 60))
+    model = fit(GridTiling(2, 10), shape=(20, 20))
     with pytest.warns(da.PerformanceWarning, match="smaller than the context.*rechunk"):
-        lazy = model.predict(da.zeros((1, 64, 64), chunks=8))
+        lazy = model.predict(da.zeros((1, 24, 24), chunks=8))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        expected = model.predict(da.zeros((1, 64, 64), chunks=64))
+        expected = model.predict(da.zeros((1, 24, 24), chunks=24))
     assert lazy.compute() == expected.compute()
 
 

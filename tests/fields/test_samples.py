@@ -61,7 +61,7 @@ CALLS = {
         ActiveLearning(
             model(), X, lambda field: float(np.sum(field)), batch_size=15, random_state=0
         )
-        .run(N)
+        .run(30)
         .totals_
     ),
 }

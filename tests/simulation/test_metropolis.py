@@ -344,7 +344,7 @@ def test_terms_are_added_up():
     ]
     model = EDNNRegressor(terms).fit(X, y)
     chain = Metropolis(model, 3.0, values=SPINS, n_replicas=5, random_state=0).run(
-        np.ones((10, 8)), 20
+        np.ones((10, 8)), 5
     )
     np.testing.assert_allclose(chain.energies[-1, 0], model.predict(chain.fields[0]), atol=1e-8)
 

@@ -76,8 +76,7 @@ def worst_change(model, kind, seed):
     return max(np.abs(other - expected).max() for other in changed) / y.std()
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize("kind", ["spins", "real numbers"])
+@pytest.mark.parametrize(("kind", "seed"), [("spins", 0), ("real numbers", 1)])
 @pytest.mark.parametrize("name", BOOSTED)
 def test_boosting_does_not_depend_on_last_bits(name, kind, seed):
     solver = BoostingSolver(n_stages=6, validation_fraction=None)
