@@ -98,7 +98,7 @@ def fit(
             return
     from . import _fit
 
-    with one_line_errors(), recorded(ctx, "fit") as options:
+    with one_line_errors(ctx), recorded(ctx, "fit") as options:
         result, show = _fit.run(ctx, options)
         if recording.as_json:
             _print_json(result)
@@ -146,7 +146,7 @@ def predict(
             return
     from . import _predict
 
-    with one_line_errors(), recorded(ctx, "predict") as options:
+    with one_line_errors(ctx), recorded(ctx, "predict") as options:
         predicted = _predict.run(ctx, options)
         if recording.as_json:
             _print_json(predicted.as_dict())
@@ -186,7 +186,7 @@ def evaluate(
     """Print the errors of a model on systems with known totals, forces and stresses."""
     from . import _evaluate
 
-    with one_line_errors(), recorded(ctx, "evaluate") as options:
+    with one_line_errors(ctx), recorded(ctx, "evaluate") as options:
         result = _evaluate.run(options)
         if as_json:
             _print_json(result)
@@ -314,7 +314,7 @@ def tile(
     """Print and draw the tiles of a field, and the sizes that the focus allows."""
     from . import _tile
 
-    with one_line_errors():
+    with one_line_errors(ctx):
         report = _tile.run(SimpleNamespace(**ctx.params))
     if as_json:
         _print_json(report)

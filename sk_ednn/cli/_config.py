@@ -7,7 +7,7 @@ import reprlib
 import shlex
 from difflib import get_close_matches
 from pathlib import Path
-from types import NoneType
+from types import MappingProxyType, NoneType
 from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
@@ -88,7 +88,29 @@ def command_line(ctx: typer.Context) -> str:
     return shlex.join(["sk-ednn", *arguments(ctx)])
 
 
-def arguments(ctx: typer.Context, without=()) -> list[str]:
+def corrected(ctx: typer.Context, values: dict[str, str]) -> str | None:
+    """Return the command line of this call with other values of some arguments.
+
+    Parameters
+    ----------
+    ctx : typer.Context
+    values : dict of str to str
+        By argument. The first replaces what was given; others fill in what was not.
+
+    Returns
+    -------
+    str or None
+        None if the command has no such argument.
+    """
+    first, *others = values
+    if first not in ctx.params:
+        return None
+    missing = {name for name in others if name in ctx.params and ctx.params[name] is None}
+    new = {name: value for name, value in values.items() if name == first or name in missing}
+    return shlex.join(["sk-ednn", *arguments(ctx, values=new)])
+
+
+def arguments(ctx: typer.Context, without=(), values=MappingProxyType({})) -> list[str]:
     """Return the words of `command_line` after the name of the program.
 
     Parameters
@@ -96,11 +118,14 @@ def arguments(ctx: typer.Context, without=()) -> list[str]:
     ctx : typer.Context
     without : tuple of str, default=()
         Names of parameters to leave out.
+    values : dict of str to str, default={}
+        Values of some parameters in place of those of the call.
     """
     words, options = ctx.command_path.split()[1:], []
     for key, param in _known(ctx).items():
-        value = ctx.params[param.name]
-        if value is None or not is_given(ctx, param.name) or param.name in without:
+        value = values.get(param.name, ctx.params[param.name])
+        given = param.name in values or is_given(ctx, param.name)
+        if value is None or not given or param.name in without:
             continue
         if param.param_type_name == "argument":
             words.append(str(value))

@@ -19,14 +19,22 @@ _EXPECTED = (ValueError, TypeError, OSError, MemoryError, NotImplementedError)
 
 
 @contextmanager
-def one_line_errors():
-    """Print errors and warnings in one line each; exit with 1 after an error."""
+def one_line_errors(ctx=None):
+    """Print errors and warnings in one line each; exit with 1 after an error.
+
+    Parameters
+    ----------
+    ctx : typer.Context, default=None
+        Of the command. If an error names arguments that would mend it, the whole command with
+        these is printed.
+    """
     try:
         with warnings.catch_warnings(), locks_of_a_command():
             warnings.showwarning = _shown_once()
             yield
     except (EDNNError, *_EXPECTED) as error:
         why = _message_of(error).partition("\n")[0] or type(error).__name__
+        why += _command_instead(ctx, error)
         typer.echo(f"error: {why}", err=True)
         raise typer.Exit(1) from None
 
@@ -37,6 +45,17 @@ def printed_before():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)
         yield
+
+
+def _command_instead(ctx, error) -> str:
+    """Return the command that does not lead to an error, where that is known."""
+    arguments = getattr(error, "arguments", None)
+    if ctx is None or not arguments:
+        return ""
+    from ._config import corrected
+
+    command = corrected(ctx, arguments)
+    return "" if command is None else f" The whole command, with one of them: {command}"
 
 
 def _message_of(error) -> str:

@@ -18,7 +18,13 @@ from ._wanted import Wanted
 
 
 def read_array(
-    name: str, default_keys: tuple[str, ...], n_axes=range(65), not_called=(), unit=None, named=None
+    name: str,
+    default_keys: tuple[str, ...],
+    n_axes=range(65),
+    not_called=(),
+    unit=None,
+    named=None,
+    argument=None,
 ) -> np.ndarray:
     """Read an array from .npy, .npz, .h5/.hdf5, .zarr, or columns from .csv, .tsv or .txt.
 
@@ -37,6 +43,8 @@ def read_array(
         Unit of the array, if it is known. HDF5 and zarr may name another.
     named : list of str, default=None
         Receives the unit that the file names.
+    argument : str, default=None
+        Argument of the command that names the file, for messages.
 
     Raises
     ------
@@ -50,7 +58,7 @@ def read_array(
     path, key = check_array_file(name)
     read = _READERS[path.suffix.lower()]
     named = [] if named is None else named
-    return read(path, Wanted(key, default_keys, n_axes, tuple(not_called), unit, named))
+    return read(path, Wanted(key, default_keys, n_axes, tuple(not_called), unit, named, argument))
 
 
 def check_array_file(name: str) -> tuple[Path, str | None]:

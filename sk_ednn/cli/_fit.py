@@ -72,7 +72,7 @@ def run(ctx: typer.Context, options) -> tuple[dict[str, Any], Callable]:
     else:
         (X, y, tiling, encoder), places = atoms.systems(), read.places
     replaced = may_replace("--output", options.output, options.force)
-    hint = False
+    hint = None
     if atoms is None:
         say(options, data_line(X, y) if isinstance(X, np.ndarray) else _densities.line(X, y))
         if isinstance(X, np.ndarray):

@@ -113,21 +113,21 @@ def split_of(n, options) -> dict[str, np.ndarray]:
     return {"train": train} | ({"test": np.sort(test)} if len(test) else {})
 
 
-def hint_of_values(options, X, tiling) -> bool:
+def hint_of_values(options, X, tiling) -> str | None:
     """Print a hint if values look like channels, labels or angles, and no option is set for them.
 
     It is printed also with --quiet, since results may be meaningless.
 
     Returns
     -------
-    bool
-        Whether a hint was printed.
+    str or None
+        The option of the hint, None if none was printed.
     """
     channels = channels_line(X, tiling)
     if channels is not None:
-        typer.echo(f"warning: {channels}", err=True)
+        typer.echo(f"warning: {channels[0]}, use {channels[1]}", err=True)
     if options.categorical or options.angles is not None or tiling.channel_axis is not None:
-        return False
+        return None
     from ..estimators._data_warnings import hint_of_kind
 
     hint = hint_of_kind(X)
@@ -135,7 +135,8 @@ def hint_of_values(options, X, tiling) -> bool:
         option = "--categorical" if "labels" in hint else "--angles 2pi"
         option = "--angles 360" if "of 360" in hint else option
         typer.echo(f"hint: {hint}, with {option}", err=True)
-    return hint is not None or channels is not None
+        return option
+    return None if channels is None else channels[1]
 
 
 def warn_of_data(X, y, channel_axis=None) -> None:

@@ -76,8 +76,8 @@ def next_step(result, hint, options) -> str | None:
     ----------
     result : dict
         Errors and the verdict of one total.
-    hint : bool
-        Whether a hint on the values was printed.
+    hint : str or None
+        Option of the hint on the values that was printed.
     options : object
         Those of the fit.
     """
@@ -86,8 +86,8 @@ def next_step(result, hint, options) -> str | None:
     share = result["verdict"]["over_spread"]
     if share is None or share < EXACT or "test" not in result:
         return None
-    if hint:
-        return "if the hint above is true, its option will help"
+    if hint is not None:
+        return f"if the hint above is true, add {hint}"
     if result["train"]["rmse"] < _SMALLER * result["test"]["rmse"]:
         return (
             "the errors of the systems trained on are far smaller: add systems, or try a simpler "

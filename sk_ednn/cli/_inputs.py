@@ -14,7 +14,7 @@ from ._wanted import note
 if TYPE_CHECKING:
     from ..tiling import GridTiling
 
-FIELD_KEYS = ("X", "fields", "x", "data")
+FIELD_KEYS = ("X", "fields", "x", "data", "spins", "theta")
 TARGET_KEYS = ("y", "targets", "energies", "energy", "totals")
 
 
@@ -49,7 +49,7 @@ def read_fields(name: str, field_ndim: int | str | None = None, named=None) -> n
         Receives the unit that the file names.
     """
     least = min(2, field_ndim) if isinstance(field_ndim, int) else 2
-    X = read_array(name, FIELD_KEYS, range(least, 65), TARGET_KEYS, named=named)
+    X = read_array(name, FIELD_KEYS, range(least, 65), TARGET_KEYS, named=named, argument="fields")
     if X.ndim == field_ndim:
         note(f"{name} is read as one field of shape {X.shape}, as the model expects.")
     if X.ndim == field_ndim or (field_ndim == "all" and X.ndim):
@@ -90,7 +90,7 @@ def read_targets(name: str, unit: str | None = None) -> np.ndarray:
     unit : str, default=None
         Their unit. A file that names another is rejected.
     """
-    y = read_array(name, TARGET_KEYS, range(1, 3), FIELD_KEYS, unit)
+    y = read_array(name, TARGET_KEYS, range(1, 3), FIELD_KEYS, unit, argument="targets")
     if y.ndim == 0:
         raise ValueError(
             f"{name} must contain targets, one per field; got a single number. Write a single "
@@ -123,8 +123,8 @@ def data_line(X, y) -> str:
     return f"data: {len(X)} fields of shape {X.shape[1:]}, totals from {totals}"
 
 
-def channels_line(X, tiling) -> str | None:
-    """Return a warning if an axis that is cut into tiles looks like channels, else None."""
+def channels_line(X, tiling) -> tuple[str, str] | None:
+    """Return a warning and an option if an axis that is cut into tiles looks like channels."""
     from ..estimators._data_warnings import looks_like_channels
 
     axis = looks_like_channels(X)
@@ -133,7 +133,8 @@ def channels_line(X, tiling) -> str | None:
     return (
         f"fields of shape {X.shape[1:]} have {X.shape[1:][axis]} site(s) along the "
         f"{'first' if axis == 0 else 'last'} axis. If these are channels, such as colours or "
-        f"the components of a vector, use --channel-axis {axis}"
+        "the components of a vector",
+        f"--channel-axis {axis}",
     )
 
 

@@ -39,6 +39,8 @@ class Wanted:
         Unit of the array; a file that names another is rejected.
     named : list of str, default=[]
         Receives the unit that the file names.
+    argument : str or None, default=None
+        Argument of the command that names the file, for messages.
     """
 
     key: str | None
@@ -47,6 +49,7 @@ class Wanted:
     not_called: tuple[str, ...] = ()
     unit: str | None = None
     named: list[str] = field(default_factory=list)
+    argument: str | None = None
 
     def require_unit(self, where: str, array: Any) -> None:
         """Raise if the attributes of an array name another unit."""
@@ -76,6 +79,8 @@ class Wanted:
     ) -> str:
         """Return the given name, a usual one, or the only suitable one.
 
+        Names of arrays in groups count by their last part if only one of them matches.
+
         Parameters
         ----------
         path : Path
@@ -94,19 +99,43 @@ class Wanted:
         if self.key is not None:
             if self.key in names:
                 return self.key
-            raise Unreadable(f"{path} has no {what[:-1]} {self.key!r}; it has {listed(names)}.")
+            ends = [name for name in names if name.endswith(f"/{self.key}")]
+            if len(ends) == 1:
+                note(f"{path}::{ends[0]} is used, the only one that ends in {self.key}.")
+                return ends[0]
+            raise self._undecided(
+                path, ends, f"{path} has no {what[:-1]} {self.key!r}; it has {listed(names)}."
+            )
         usual = next((name for name in self.usual if name in names), None)
         if usual is not None:
             return usual
+        ends = [name for name in suitable if name.rpartition("/")[2] in self.usual]
+        if len(ends) == 1:
+            last = ends[0].rpartition("/")[2]
+            note(f"{path}::{ends[0]} is used, the only one of the {what} with the name {last}.")
+            return ends[0]
         if len(suitable) == 1:
             note(f"{path}::{suitable[0]} is used, the only suitable one of the {what}.")
             return suitable[0]
         if not names:
             raise Unreadable(f"{path} has no {what}.")
-        raise Unreadable(
-            f"{path} has the {what} {listed(names)}, but none with the name "
-            f"{' or '.join(self.usual)}. Choose one, as {path}::NAME."
+        which = "several" if ends else "none"
+        raise self._undecided(
+            path,
+            ends or suitable,
+            f"{path} has the {what} {listed(names)}, but {which} with the name "
+            f"{' or '.join(self.usual)}. Choose one, as {path}::NAME.",
         )
+
+    def _undecided(self, path, names, message) -> Unreadable:
+        """Return an error that tells a command which arguments would decide."""
+        error = Unreadable(message)
+        if names and self.argument is not None:
+            error.arguments = {self.argument: f"{path}::{names[0]}"}
+            if self.argument == "fields":
+                # Totals are looked for in the file of the fields, which then names an array.
+                error.arguments["targets"] = str(path)
+        return error
 
 
 def note_mask(path: Path, name: str, exists) -> None:
@@ -131,7 +160,18 @@ def note_mask(path: Path, name: str, exists) -> None:
 
 
 class Unreadable(ValueError):
-    """A one-line error that names a file."""
+    """A one-line error that names a file.
+
+    Attributes
+    ----------
+    arguments : dict of str to str
+        Arguments of a command with which it would not be raised, such as one of several arrays.
+        The first replaces what was given; others fill in what was not.
+    """
+
+    def __init__(self, message):
+        super().__init__(message)
+        self.arguments: dict[str, str] = {}
 
 
 @contextmanager

@@ -198,6 +198,44 @@ def test_the_only_array_that_may_be_meant_is_taken_with_a_note(suffix, tmp_path,
         read_array(name, ("y",), range(1, 3))  # X is of two axes
 
 
+@pytest.mark.parametrize("suffix", [".npz", ".h5", ".zarr"])
+def test_the_last_part_of_a_name_counts_where_it_is_unique(suffix, tmp_path, capsys):
+    arrays = {"c/y": np.arange(3.0), "c/T": np.ones(3), "o/z": np.zeros(3)}
+    name = write(tmp_path / f"a{suffix}", arrays)
+    for key, usual in (("", ("X", "y")), ("::y", ()), ("::c/y", ())):
+        np.testing.assert_array_equal(read_array(f"{name}{key}", usual), np.arange(3.0))
+        assert (f"note: {name}::c/y is used" in capsys.readouterr().err) == (key != "::c/y")
+    for usual in (("y", "T"), ("z", "T")):
+        with pytest.raises(ValueError, match=r"has the arrays .*, but several with the name"):
+            read_array(name, usual)
+    with pytest.raises(ValueError, match="has no array 'x/y'"):
+        read_array(f"{name}::x/y", ())
+    # One that may not be meant does not count.
+    np.testing.assert_array_equal(
+        read_array(write(tmp_path / f"b{suffix}", {"a/y": np.zeros((3, 2)), "b/y": np.ones(3)}),
+                   ("y",), range(1, 2)),
+        np.ones(3),
+    )  # fmt: skip
+
+
+def test_the_printed_command_names_the_arrays(run, tmp_path):
+    """Whoever follows it ends with a fit; a command without ambiguity prints none."""
+    rng = np.random.default_rng(0)
+    groups = {f"{group}/{name}": values for group in "ab" for name, values in (
+        ("theta", rng.uniform(0, 6.28, (20, 4, 4))), ("energy", rng.normal(size=20)))}  # fmt: skip
+    name = write(tmp_path / "two.npz", groups)
+    line, tried = f"fit {name} --angles 2pi -m quadratic -o {tmp_path}/m.ednn", []
+    for _ in range(2):
+        error = run(line, 1).stderr
+        line = error.rpartition(": sk-ednn ")[2].strip().removesuffix(" --quiet")
+        tried.append(line)
+    run(line)
+    assert tried[-1].startswith(f"fit {name}::a/theta {name}::a/energy ")
+    assert "sk-ednn" not in run(f"fit {name}::a/none {name}", 1).stderr
+    error = run(f"evaluate {tmp_path}/m.ednn {name}", 1).stderr
+    run(error.rpartition(": sk-ednn ")[2].strip() + "::b/energy")
+
+
 def test_many_names_are_cut_short(tmp_path):
     name = write(tmp_path / "a.npz", {f"a{k:03}": np.zeros(2) for k in range(30)})
     with pytest.raises(ValueError, match=r"a000, a001, .* and 10 more, but none with the name y"):

@@ -296,7 +296,7 @@ def test_a_large_error_is_followed_by_what_to_try_next(run, folder):
     X, y = make_potts(4, 300, (6, 6), random_state=0, return_X_y=True)
     np.savez(folder / "potts.npz", X=X, y=y)
     said = run("fit potts.npz --model quadratic -o next.ednn").output
-    assert "next: if the hint above is true, its option will help" in said
+    assert "next: if the hint above is true, add --categorical" in said
     assert "next:" not in run("fit potts.npz --model quadratic --categorical -o next.ednn").output
     rng = np.random.default_rng(0)
     spins = rng.choice([-1, 1], size=(60, 8, 8)).astype(np.int8)
