@@ -15,7 +15,7 @@ import typer
 from .._utils.wording import with_article
 from .._utils.writing import replacing
 from . import _config, _densities, _runs
-from ._confidence import within
+from ._confidence import digits_of, within
 from ._files import check_array_file, check_readable, write_arrays
 from ._inputs import load_model, read_fields_for, say
 from ._inspect import printable
@@ -197,12 +197,14 @@ def show(predicted) -> None:
     widths, novelty = (predicted.confidence.get(name) for name in ("half_width", "novelty"))
     largest = np.abs(_rows(predicted.y)).max(axis=0)
     for index, values in enumerate(_rows(predicted.y)):
-        numbers = "  ".join(f"{value:.6g}{unit}" for value in values)
+        wide = [None] * len(values) if widths is None else _rows(widths)[index]
+        shown = map(digits_of, values, wide, largest)
+        numbers = "  ".join(f"{value}{unit}" for value in shown)
         if predicted.structures is not None:
-            numbers += f"  ({predicted.structures.line(index, unit.strip())})"
+            numbers += f"  ({predicted.structures.line(index, unit.strip(), wide[0])})"
         if widths is not None:
             size = None if predicted.structures is None else predicted.structures.sizes[index]
-            numbers += f"  {within(_rows(widths)[index], largest, unit, size)}"
+            numbers += f"  {within(wide, largest, unit, size)}"
         if novelty is not None:
             numbers += f"  novel tiles: {100 * novelty[index]:.3g} %"
         if predicted.places is None:

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ._confidence import digits_of
+
 # Novelty above which the surroundings of an atom are unlike those of the fit.
 UNLIKE = 1.0
 
@@ -44,11 +46,20 @@ class PredictedStructures(NamedTuple):
             columns["novelty"] = np.array([each.max(initial=0.0) for each in self.novelty])
         return columns
 
-    def line(self, k, unit) -> str:
-        """Return a structure's number of atoms, energy per atom, deviation and unlike atoms."""
+    def line(self, k, unit, width=None) -> str:
+        """Return a structure's number of atoms, energy per atom, deviation and unlike atoms.
+
+        Parameters
+        ----------
+        k : int
+        unit : str
+        width : float, default=None
+            Half the width of the interval of its energy.
+        """
         n = int(self.sizes[k])
         per_atom = f"{unit}/atom" if unit else "per atom"
-        text = f"{n:,} atom{'s' * (n != 1)}, {self.energies[k] / n:.6g} {per_atom}"
+        energy = digits_of(self.energies[k] / n, width and width / n, self.energies[k] / n)
+        text = f"{n:,} atom{'s' * (n != 1)}, {energy} {per_atom}"
         if self.std is not None and self.half_width is None:  # else the interval says more
             text += f", networks differ by {self.std[k] / n:.2g} {per_atom}"
         if self.novelty is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ._confidence import LEVEL, basis, within
+from ._confidence import LEVEL, basis, digits_of, within
 from ._predicted_structures import (
     PredictedStructures,
     counted,
@@ -27,10 +27,11 @@ class Trust(NamedTuple):
 
     def line(self) -> str:
         """Return energy, interval and unlike atoms, as `predict` prints them."""
-        energy, width = float(self.found.energies[0]), self.found.half_width
-        text = f"{energy:.6g} eV  ({self.found.line(0, 'eV')})"
-        if width is not None:
-            text += f"  {within(width, [energy], ' eV', self.found.sizes[0])}"
+        energy, widths = float(self.found.energies[0]), self.found.half_width
+        width = None if widths is None else float(widths[0])
+        text = f"{digits_of(energy, width, energy)} eV  ({self.found.line(0, 'eV', width)})"
+        if widths is not None:
+            text += f"  {within(widths, [energy], ' eV', self.found.sizes[0])}"
         return text
 
     def as_dict(self) -> dict[str, Any]:

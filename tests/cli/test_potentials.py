@@ -15,6 +15,7 @@ pytest.importorskip("ase")
 from ase import Atoms, io, units
 from ase.build import bulk
 
+from sk_ednn._utils.wording import rounded
 from sk_ednn.atoms import EDNNPotential
 from sk_ednn.files import load
 from sk_ednn.structures._files import read_with_places
@@ -877,7 +878,8 @@ def test_a_fit_stores_errors_from_which_predict_makes_intervals(go, files, calib
     assert result["std"] == pytest.approx(std)
     shown = go("predict sure.ednn unseen.extxyz").stdout
     line = shown.splitlines()[1]
-    assert f"{energies[1]:.6g} eV  (8 atoms, " in line
+    energy, per_atom = rounded(energies[1], half[1]), rounded(energies[1] / 8, half[1] / 8)
+    assert f"{energy} eV  (8 atoms, {per_atom} eV/atom" in line
     assert f"(90 % within ± {half[1]:.2g} eV, {half[1] / 8:.2g} eV/atom)" in line
     # One ± in a line, with its units.
     assert line.count("±") == 1 and "networks" not in line

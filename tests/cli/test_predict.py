@@ -11,6 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling, ShiftAveraged
+from sk_ednn._utils.wording import rounded
 from sk_ednn.cli import main
 from sk_ednn.files import save
 
@@ -204,6 +205,10 @@ def test_predict_has_intervals_from_the_model_file_alone(tmp_path, monkeypatch, 
     assert main(command) == 0
     *lines, last = capsys.readouterr().out.splitlines()
     assert f"(90 % within ± {half[0, 0]:.2g} J, {half[0, 1]:.2g} J)" in lines[0]
+    # As many digits as the interval leaves, for each output.
+    for line, totals, widths in zip(lines, result["y"], half, strict=True):
+        shown = "  ".join(f"{rounded(*pair)} J" for pair in zip(totals, widths, strict=True))
+        assert f"  {shown}  (90 %" in line
     assert last.startswith(words)
     assert main([*command, "-o", "t.csv"]) == 0
     assert "total 1 plus or minus (90 %) (J)" in (tmp_path / "t.csv").read_text().splitlines()[0]
