@@ -100,7 +100,7 @@ format: $(VENV)/.installed-lint
 	$(BIN)/ruff format .
 
 docs: $(VENV)/.installed-docs
-	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -q -W --keep-going -j auto -b html docs docs/_build/html
 	$(BIN)/python docs/check_pages.py docs/_build/html
 
 bench: $(VENV)/.installed-bench

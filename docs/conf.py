@@ -157,4 +157,5 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "download_all_examples": False,
     "show_signature": False,
+    "parallel": True,  # as many examples at once as sphinx has processes, -j
 }
