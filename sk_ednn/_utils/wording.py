@@ -9,7 +9,7 @@ _VOWEL_NAMES = "AEFHILMNORSX"
 _LARGEST_PLAIN = 1e15
 # Decimals say nothing beside intervals of this power of ten and wider ones.
 _TENS_WITHOUT = 2
-# Intervals that rest on fewer errors are called rough.
+# Intervals that rest on fewer errors are said to be wider for that.
 _FEW_ERRORS = 20
 # From so many on, an interval of nine of ten is within the largest error.
 _LEAST_ERRORS = 9
@@ -111,7 +111,7 @@ def averaged_pixels(reduction) -> str:
     return f"the networks see means of {reduction} by {reduction} pixels"
 
 
-def reduction_in_words(reduction, counts) -> str:
+def reduction_in_words(reduction, counts, where="--reduction, or reduction= in Python") -> str:
     """Return which reduction of pictures was chosen, by what, and how to set another one.
 
     Parameters
@@ -119,6 +119,8 @@ def reduction_in_words(reduction, counts) -> str:
     reduction : int
     counts : bool
         Whether totals are counts, or other amounts.
+    where : str
+        Where it is set.
 
     Examples
     --------
@@ -128,14 +130,13 @@ def reduction_in_words(reduction, counts) -> str:
     yourself: --reduction, or reduction= in Python
     """
     whys = {
-        (False, False): "a simple model is worse from means, or too little is known",
+        (False, False): "a simple model is worse from means, or pictures are too few or too small",
         (False, True): "a simple model is as good from these",
-        (True, False): "objects are near each other, or small",
+        (True, False): "objects are near each other, or they or the pictures are small",
         (True, True): "objects are still apart and visible",
     }
     why = whys[bool(counts), reduction > 1]
-    set_it = "to set it yourself: --reduction, or reduction= in Python"
-    return f"{averaged_pixels(reduction)}: {why}; {set_it}"
+    return f"{averaged_pixels(reduction)}: {why}; to set it yourself: {where}"
 
 
 def rough_interval(n_held_back) -> str:

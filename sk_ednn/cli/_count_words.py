@@ -8,6 +8,7 @@ import numpy as np
 import typer
 
 from .._utils.wording import (
+    averaged_pixels,
     note_on_differences,
     plain,
     rough_interval,
@@ -97,8 +98,8 @@ def _on_spacing(column, result) -> str:
     spacing, reduction = column["spacing"], result["reduction"]
     if spacing is None:
         return (
-            f"; pixels were averaged by reduction {reduction}: objects or details should then be "
-            f"some {_APART:.0f} pixels apart"
+            f"; {averaged_pixels(reduction)} (--reduction {reduction}): objects or details should "
+            f"then be some {_APART:.0f} pixels apart"
         )
     if _APART / _SUITS <= spacing / reduction <= _APART * _SUITS:
         return ""

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.optional import needing
 from .._utils.stacklevel import outside_package
 from .._utils.stored import stored
-from .._utils.wording import reduction_in_words
+from .._utils.wording import averaged_pixels, reduction_in_words
 from ..estimators._targets import ScoredByTotals
 from ..exceptions import NoveltyWarning
 from ..fields._range import InputRange
@@ -269,8 +269,10 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
         with needing("CountRegressor", extra="images"):
             from ._fitting import fit_members
         geometry = self._geometry(admitted)
-        if self.reduction == "auto":
-            write_line(self.verbose, reduction_in_words(geometry.reduction, admitted.counts))
+        reduction, words = geometry.reduction, averaged_pixels(geometry.reduction)
+        if self.reduction == "auto" and len(admitted.whole):
+            words = reduction_in_words(reduction, admitted.counts)
+        write_line(self.verbose, words)
         mean, scale, seen = moments(admitted.arrays)
         rng = check_random_state(self.random_state)
         folds = admitted.folds(self.n_members, self.validation_fraction, rng)

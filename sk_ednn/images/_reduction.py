@@ -13,14 +13,17 @@ _COARSEST = 4
 # Least number of pixels along the shorter side of an averaged picture.
 _SHORTEST = 96
 # Amounts: pictures from which errors are measured, at least and at most, and their pixels.
-_LEAST_COMPARED, _MOST_COMPARED, _MOST_PIXELS = 8, 200, 1 << 25
+_LEAST_COMPARED, _MOST_COMPARED, _MOST_PIXELS = 8, 200, 1 << 24
+# Rows of a band, of a number that all reductions divide, also of twice as many pixels.
+_BAND, _WHOLE = 96, 24
 # Levels of a histogram, those of its coarse form, and standard deviations that they span.
 _LEVELS, _KNOTS, _SPAN = 64, 9, 3.0
 _PENALTIES = 10.0 ** np.arange(-4.0, 3.0)
 # Errors of coarser pictures may be larger by this share, by this share of the error of the mean as
 # a prediction, or by so many standard errors of the difference: so much is chance.
 _WORSE, _SMALL, _BY_CHANCE = 0.05, 0.01, 0.5
-# A cheap model whose error is larger, relative to that of the mean, tells nothing of details.
+# A cheap model whose error is larger, relative to that of the mean, tells nothing of details; of
+# few pictures, some model among several has a small error by chance.
 _UNINFORMED = 0.7
 
 
@@ -99,16 +102,16 @@ def _suited_to_amounts(arrays, totals) -> int:
     density = density[:, spread > 0] / spread[spread > 0]
     if not density.shape[1] or len(known) < _LEAST_COMPARED:
         return 1
-    levels = _levels([arrays[k] for k in known])
+    levels, most = _levels([arrays[k] for k in known]), _MOST_PIXELS / len(known)
     errors = {
         reduction: _errors_left_out(
-            np.stack([_features(arrays[k], reduction, levels) for k in known]), density
+            np.stack([_features(arrays[k], reduction, levels, most) for k in known]), density
         )
         for reduction in range(1, coarsest + 1)
     }
     least = min(errors.values(), key=np.mean)
     of_mean = np.abs(density - density.mean(axis=0)).mean()
-    if least.mean() > _UNINFORMED * of_mean:
+    if least.mean() > _UNINFORMED * (1 - 1 / np.sqrt(len(known))) * of_mean:
         return 1
     for reduction in range(coarsest, 1, -1):
         worse = errors[reduction] - least
@@ -133,25 +136,56 @@ def _few(arrays, known) -> slice:
     return slice(None, None, min(int(np.ceil(step)), max(1, len(known) // _LEAST_COMPARED)))
 
 
+def _bands(values, most):
+    """Yield bands of rows of a picture, evenly spread, with so many pixels in all, or one band."""
+    height = values.shape[-3]
+    n = max(1, height // _BAND)
+    ends = (np.linspace(0, height, n + 1) / _WHOLE).round().astype(int) * _WHOLE
+    ends[-1] = height
+    size = np.prod(values.shape[:-1], dtype=float)
+    n_kept = max(1, int(min(most, size) * n // size))
+    for k in np.linspace(0, n - 1, n_kept).round().astype(int):
+        yield values[..., ends[k] : ends[k + 1], :, :]
+
+
 def _levels(arrays) -> tuple[np.ndarray, np.ndarray]:
     """Return the middle of the levels of each channel, and their scale."""
-    first = np.mean([values.mean(axis=(*range(values.ndim - 1),)) for values in arrays], axis=0)
-    square = [((values - first) ** 2).mean(axis=(*range(values.ndim - 1),)) for values in arrays]
-    scale = np.sqrt(np.mean(square, axis=0))
-    return first, np.where(scale > 0, scale, 1.0)
+    most = _MOST_PIXELS / len(arrays)
+    middle, _ = _moments(arrays, most, 0.0)
+    _, square = _moments(arrays, most, middle)
+    scale = np.sqrt(square)
+    return middle, np.where(scale > 0, scale, 1.0)
 
 
-def _features(values, reduction, levels) -> np.ndarray:
+def _moments(arrays, most, middle) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean of the pixels, and of their squares, from a middle."""
+    n, first, second = 0, np.zeros(arrays[0].shape[-1]), np.zeros(arrays[0].shape[-1])
+    for values in arrays:
+        for band in _bands(values, most):
+            flat = band.reshape(-1, band.shape[-1]) - middle
+            n, first, second = (
+                n + len(flat),
+                first + flat.sum(axis=0),
+                second + (flat**2).sum(axis=0),
+            )
+    return first / n, second / n
+
+
+def _features(values, reduction, levels, most=np.inf) -> np.ndarray:
     """Return mean features of a picture that is averaged over squares of so many pixels."""
     middle, scale = levels
-    fine = (averaged(values, reduction) - middle) / scale
-    if fine.shape[-1] > 1:
-        # Differences between colours, which light changes less.
-        fine = np.concatenate([fine, np.diff(fine, axis=-1)], axis=-1)
-    coarse = averaged(fine, 2)
-    down, right = (_histograms(np.abs(np.diff(fine, axis=axis))) for axis in (-3, -2))
-    parts = (_histograms(fine), _histograms(coarse), down + right)
-    return np.concatenate([part.ravel() for part in parts])
+    bands, pixels = [], []
+    for band in _bands(values, most):
+        # Differences of large numbers are lost in float32.
+        fine = averaged(((band - middle) / scale).astype(np.float32), reduction)
+        if fine.shape[-1] > 1:
+            # Differences between colours, which light changes less.
+            fine = np.concatenate([fine, np.diff(fine, axis=-1)], axis=-1)
+        down, right = (_histograms(np.abs(np.diff(fine, axis=axis))) for axis in (-3, -2))
+        parts = (_histograms(fine), _histograms(averaged(fine, 2)), down + right)
+        bands.append(np.concatenate([part.ravel() for part in parts]))
+        pixels.append(band[..., 0].size)
+    return np.average(bands, axis=0, weights=pixels)
 
 
 def averaged(values, side) -> np.ndarray:

@@ -101,7 +101,9 @@ def expected_fit(form) -> Expected | None:
         expected = model.expected_minutes(found.pictures, found.totals)
     if form.reduction:
         return Expected(expected.minutes, averaged_pixels(expected.reduction))
-    return Expected(expected.minutes, reduction_in_words(expected.reduction, found.counts))
+    return Expected(
+        expected.minutes, reduction_in_words(expected.reduction, found.counts, "More settings")
+    )
 
 
 def columns_beside_names(folder, table) -> list[str]:

@@ -216,6 +216,10 @@ def test_amounts_of_which_nothing_is_known_are_not_averaged():
     assert suited_reduction(pictures, other, False) == 1  # nothing is learned
     assert suited_reduction(pictures, np.ones_like(areas), False) == 1  # nothing to learn
     assert suited_reduction(pictures[:5], areas[:5], False) == 1
+    # Of few pictures, some model has a small error by chance.
+    rng = np.random.default_rng(2)
+    few = [suited_reduction(pictures[:9], rng.normal(size=(9, 1)), False) for _ in range(10)]
+    assert few.count(1) >= 7
     small = [each[:150, :150] for each in pictures]  # too small to be averaged
     assert suited_reduction(small, areas, False) == 1
 
@@ -226,6 +230,9 @@ def test_whole_amounts_are_no_counts():
     model = quick(max_epochs=1, counts=False, verbose=lines.append).fit(pictures, areas)
     assert model.geometry_[0] == suited_reduction(pictures, areas, False) and model.maxima_ is None
     assert any("reduction" in line and "means of" in line for line in lines)
+    lines.clear()
+    quick(max_epochs=1, reduction=2, verbose=lines.append).fit(pictures, areas)
+    assert "the networks see means of 2 by 2 pixels" in lines
     with pytest.raises(ValueError, match=r"Expected counts, got 10\.5 for"):
         quick(counts=True).fit(DATA.pictures, DATA.totals + 0.5)
 

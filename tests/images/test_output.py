@@ -469,7 +469,8 @@ def test_a_fit_names_one_next_step(share, in_time, capsys):
 
 
 @pytest.mark.parametrize(("spacing", "advice"), [
-    (12.2, None), (13.0, None), (18.0, None), (9.0, None), (None, "averaged by reduction 1"),
+    (12.2, None), (13.0, None), (18.0, None), (9.0, None),
+    (None, "the networks see every pixel (--reduction 1): objects or details should"),
     (40.0, "40 pixels apart, which suits --reduction 3 (it was 1)"),
     (5.0, "5 pixels apart, and some 13 would suit: enlarge the pictures"),
 ])  # fmt: skip
@@ -556,15 +557,16 @@ def test_a_prediction_says_that_nothing_is_flagged(capsys):
 @pytest.mark.parametrize(("confidence", "words"), [
     (0.9, "nine of ten true counts"), (0.5, "50 % of true counts"), (0.99, "99 % of true counts"),
 ])  # fmt: skip
-@pytest.mark.parametrize(("n", "rough"), [(1, True), (6, True), (19, True), (20, False)])
-def test_intervals_of_few_pictures_are_called_rough(n, rough, confidence, words, capsys):
+@pytest.mark.parametrize(("n", "few"), [(1, True), (6, True), (19, True), (20, False)])
+def test_intervals_of_few_pictures_are_said_to_be_wider(n, few, confidence, words, capsys):
     from sk_ednn.cli._count_words import show_predict
 
     row = {"name": "dish 1.png", "total": 9.0, "low": 7.0, "high": 11.0, "flag": ""}
     show_predict({"counts": [row], "output": None, "maps": None, "overlays": 0, "held_back": n,
                   "confidence": confidence, "verdict": {"words": ""}})  # fmt: skip
     (said,) = [line for line in capsys.readouterr().out.splitlines() if words in line]
-    assert ("rough" in said) == rough
+    assert ("wider for that" in said) == few
+    assert ("too few to see rare errors" in said) == (n < 9)
 
 
 @pytest.mark.parametrize("size", [0.01, 1.0, 9.96, 99.97, 1234.5, 12345.6, 9.9e9])
@@ -666,14 +668,14 @@ def test_ctrl_c_offers_the_best_weights_so_far(answer, dishes, tmp_path, capsys)
     import threading
 
     from sk_ednn.files import describe
-    from sk_ednn.images import _fitting
+    from sk_ednn.images._progress import Progress
 
     output = tmp_path / "model.ednn"
     command = ["count", "fit", str(dishes / "photos"), str(dishes / "counts.csv"), "-q"]
     command += ["--epochs", "100000", "--members", "1", "--jobs", "1", "-o", str(output)]
     looked = threading.Event()
     with pytest.MonkeyPatch.context() as patch:
-        progress = _fitting._Progress.__call__
+        progress = Progress.__call__
 
         def pressed(self, share, row):
             if row is not None and not looked.is_set():
@@ -681,7 +683,7 @@ def test_ctrl_c_offers_the_best_weights_so_far(answer, dishes, tmp_path, capsys)
                 signal.raise_signal(signal.SIGINT)
             return progress(self, share, row)
 
-        patch.setattr(_fitting._Progress, "__call__", pressed)
+        patch.setattr(Progress, "__call__", pressed)
         code = main([*command, *([answer] if answer else [])])
     said = capsys.readouterr()
     assert "Ctrl-C again ends it at once" in said.err

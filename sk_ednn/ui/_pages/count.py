@@ -151,9 +151,9 @@ class _Learn:
                     "together."
                 )
             with ui.element("div").classes("line"):
-                self.number("Pixels averaged into one, along each side", "reduction", 1).tooltip(
-                    "Leave it empty to have it chosen by the pictures. Objects or details should "
-                    "be some 13 pixels apart afterwards. More of them are faster."
+                self.number("Pixels averaged into one", "reduction", 1).tooltip(
+                    "Along each side. Leave it empty to have it chosen by the pictures. Objects or "
+                    "details should be some 13 pixels apart afterwards. More of them are faster."
                 )
                 self.number("Networks", "members", 1).tooltip(
                     "Each holds back other pictures; their mean is the result. 2 if it is empty."
