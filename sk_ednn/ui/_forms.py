@@ -200,12 +200,16 @@ class Count:
 
         def path(name):
             value = known(name, str)
-            return Path(folder) / value if value and "\0" not in value else None
+            if not value or "\0" in value:
+                return None
+            return value if "://" in value else Path(folder) / value
 
         epochs, minutes = known("epochs", int), known("minutes", int, float)
         if minutes is None and epochs is None:
             minutes = cls.minutes
         others = {name: path(name) for name in _TABLES_OF_LABELS}
+        others["jobs"] = known("jobs", int)
+        others["missing-chunks"] = "fill" if settings.get("missing_chunks") == "fill" else None
         return cls(
             path("pictures"), path("totals"), known("column", str) or "", minutes,
             known("amounts", bool) or False, known("upright", bool) or False,

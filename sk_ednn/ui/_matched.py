@@ -94,7 +94,7 @@ def expected_fit(form) -> Expected | None:
         n_members=form.members or CountRegressor().n_members,
         max_epochs=form.epochs or "auto",
         symmetric=not form.upright,
-        n_jobs=-1,
+        n_jobs=int(form.others.get("jobs", -1)),
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the run says it

@@ -124,15 +124,17 @@ def test_count_asks_for_pictures_and_table():
 def test_a_form_is_filled_by_the_settings_of_a_run():
     """The command of the form is that of the run; of settings changed by hand, what can be used."""
     form = Count("a", "b.csv", "live,dead", 3.0, True, True, "^(.*)_", 2, 5, 40, 7,
-                 {"dots": "/runs/d.csv"})  # fmt: skip
+                 {"dots": "/runs/d.csv", "jobs": "2", "missing-chunks": "fill"})  # fmt: skip
     settings = {
         "pictures": "a", "totals": "b.csv", "column": "live,dead", "minutes": 3.0, "amounts": True,
         "upright": True, "series": "^(.*)_", "reduction": 2, "members": 5, "epochs": 40, "seed": 7,
-        "dots": "d.csv", "boxes": None, "jobs": -1,
+        "dots": "d.csv", "boxes": None, "jobs": 2, "missing_chunks": "fill",
     }  # fmt: skip
     again = Count.of_run(settings, "/runs").words()
     assert again == ["count", "fit", "/runs/a", "/runs/b.csv", *form.words()[4:]]
     assert Count.of_run({**settings, "totals": "/b.csv"}, "/runs").words()[3] == "/b.csv"
+    address = "s3://plates/photos"
+    assert Count.of_run({**settings, "pictures": address}, "/runs").words()[2] == address
     assert "--minutes" not in Count.of_run({**settings, "minutes": None}, "/runs").words()
     hostile = {name: [1, {"a": None}] for name in settings} | {"pictures": "a\0", "boxes": True}
     assert Count.of_run(hostile, "/runs") == Count()

@@ -165,8 +165,8 @@ class _Learn:
             ui.checkbox("Pictures may not be turned or flipped", value=form.upright,
                         on_change=self.set("upright"))  # fmt: skip
             for name, path in list(form.others.items()):
-                ui.checkbox(f"Use the table of {name} {self.site.shown(path)}", value=True,
-                            on_change=self.keep(name, path))  # fmt: skip
+                words = f"As in that run: --{name} {self.site.shown(path)}"
+                ui.checkbox(words, value=True, on_change=self.keep(name, path))
 
     def number(self, label, name, least):
         """Draw the field of a number; the default where it is empty."""
