@@ -396,6 +396,11 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
         -------
         low, high : ndarray of shape (n_pictures,) or (n_pictures, n_outputs)
             NaN if no pictures were held out in the fit.
+
+        Raises
+        ------
+        ValueError
+            If the confidence is not between 0 and 1.
         """
         low, high = self._interval(self._totals(X), confidence)
         return self._as_fitted(low), self._as_fitted(high)
@@ -525,6 +530,10 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
 
     def _interval(self, totals, confidence):
         confidence = self.confidence if confidence is None else confidence
+        if not 0 < confidence < 1:
+            raise ValueError(
+                f"Expected a confidence between 0 and 1, such as 0.9; got {confidence}."
+            )
         half = self.interval_.half_width(totals, confidence)
         low = totals - half
         if self.estimators_[0].tile_model_.positive:

@@ -421,6 +421,13 @@ def test_intervals_contain_the_share_that_was_asked_for(n, too_few):
         assert np.mean(inside) > 0.9 and np.mean(np.array(inside) < 0.85) < too_few
 
 
+@pytest.mark.parametrize("confidence", [0.0, 1.0, 1.5, 90, np.nan])
+def test_a_confidence_is_a_share(confidence):
+    model = quick(max_epochs=1).fit(DATA.pictures, DATA.totals)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        model.predict_interval(DATA.pictures[:1], confidence)
+
+
 def test_intervals_are_no_smaller_than_the_errors_say():
     """Of errors that are not Gaussian the largest may be far above the others."""
     errors = np.array([*[0.1] * 30, 8.0, 9.0, 9.0, 10.0])[:, None]
