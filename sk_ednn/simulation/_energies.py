@@ -1,8 +1,9 @@
 """The energies of moves, for many replicas at once.
 
-It is read from tables where tiles have few states, else found by the ledger behind `LocalUpdates`.
-Both have the same systems and answer the same questions: `changes` for the moves of a part of a
-sublattice, `accept` for those that were made, `totals`. Arrays are of shape (n_moves, n_replicas).
+They are read from tables where tiles have few states (or, in `_pair_energies`, where only pairs of
+sites interact), else found by the ledger behind `LocalUpdates`. All have the same systems and
+answer the same questions: `changes` for the moves of a part of a sublattice, `accept` for those
+that were made, `totals`. Arrays are of shape (n_moves, n_replicas).
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ class Metropolis(BaseEstimator):
         Whether to show a progress bar, if a run takes more than two seconds.
     max_states : int, default=2**22
         Largest table of contributions, with 8 bytes for each state of a tile. Tiles with more
-        states are evaluated, which is slower.
+        states are evaluated, or their pairs of sites are tabulated; see Notes.
 
     See Also
     --------
@@ -101,8 +101,10 @@ class Metropolis(BaseEstimator):
     allows hot systems to reach all states.
 
     If a tile has at most `max_states` states, contributions are tabulated when they are first
-    needed, and changes are looked up by the numbers of the states. Otherwise tiles are evaluated as
-    in `sk_ednn.evaluation.LocalUpdates`.
+    needed, and changes are looked up by the numbers of the states. If all tile models are
+    polynomials of second degree in periodic fields, such as `PolynomialFeatures` and `Ridge`, terms
+    of pairs of sites are tabulated instead. Otherwise tiles are evaluated as in
+    `sk_ednn.evaluation.LocalUpdates`.
 
     Energies are summed again for each record, so that rounding errors do not accumulate.
 

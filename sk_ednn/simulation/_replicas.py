@@ -12,6 +12,7 @@ from ..fields._channels import channels_last, from_channels_last
 from ..fields._fields import require_finite
 from ..fields._in_memory import as_array
 from ._energies import LedgerEnergies, TabulatedEnergies, has_tables
+from ._pair_energies import PairEnergies, has_pairs
 from ._sublattices import changes, exchanges
 
 # More values than this are hardly those of a lattice field.
@@ -51,6 +52,8 @@ class Replicas:
         arguments = (terms, windows, grid, self.values, self.states)
         if has_tables(windows, len(self.values), max_states):
             self.energy = TabulatedEnergies(*arguments)
+        elif has_pairs(terms, windows, grid, self.values):
+            self.energy = PairEnergies(*arguments)
         else:
             self.energy = LedgerEnergies(*arguments, start)
         self.sublattices = [

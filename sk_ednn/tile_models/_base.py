@@ -50,6 +50,8 @@ class AbstractTileModel(ABC):
         Whether `embedding` is available.
     has_input_gradient : bool
         Whether `input_gradient` is available.
+    degree : int or None
+        Degree of contributions as polynomials of the values of a tile, if they are known to be.
     """
 
     estimator: Any
@@ -171,6 +173,11 @@ class AbstractTileModel(ABC):
         return self.input_gradient(tiles)
 
     # --- optional capabilities --------------------------------------------------------------
+
+    @property
+    def degree(self) -> int | None:
+        """Degree of contributions as polynomials of the values of a tile, None if unknown."""
+        return None
 
     has_std = False
 

@@ -10,6 +10,7 @@ import numpy as np
 from .._utils.steps import as_arrays, front_and_last, transformed
 from .._utils.stored import stored
 from ._base import AbstractTileModel, checked_outputs, flat
+from ._degree import polynomial_degree
 from ._gradients import prediction_gradient
 from ._resolution import rounded
 
@@ -28,6 +29,11 @@ class TileModel(AbstractTileModel):
     """
 
     resolution: Any = None
+
+    @property
+    def degree(self) -> int | None:
+        """Degree of contributions as polynomials of the values of a tile, None if unknown."""
+        return None if self.resolution is not None else polynomial_degree(self.estimator)
 
     def _outputs(self, tiles) -> np.ndarray:
         return outputs_of_rows(self, rounded(tiles, self.resolution))
