@@ -63,8 +63,9 @@ def expected_in_words(n_passes, minutes) -> str:
     >>> expected_in_words(90, 4.4)
     'all 90 passes over the pictures should take about 4.4 min, as busy as this machine is now'
     """
+    passes = "the only pass" if n_passes == 1 else f"all {n_passes} passes"
     when = "as busy as this machine is now"
-    return f"all {n_passes} passes over the pictures should take {about(60 * minutes)}, {when}"
+    return f"{passes} over the pictures should take {about(60 * minutes)}, {when}"
 
 
 class Remaining:
