@@ -220,3 +220,29 @@ def _energy_name(named) -> str:
 
 def _listed(values) -> str:
     return ", ".join(values) or "no numbers"
+
+
+def with_energies(structures, energies) -> list:
+    """Return copies of structures with other energies, in eV, and their forces and stresses.
+
+    Parameters
+    ----------
+    structures : sequence of ase.Atoms
+    energies : sequence of float
+
+    Returns
+    -------
+    list of ase.Atoms
+    """
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    labelled = []
+    for structure, energy in zip(structures, energies, strict=True):
+        known = {} if structure.calc is None else structure.calc.results
+        # Energies of other names, such as free ones, would be labels beside the new one.
+        others = {name: value for name, value in known.items() if "energ" not in name}
+        copy = structure.copy()
+        copy.info = {name: v for name, v in copy.info.items() if not is_label(name, ("energy",))}
+        copy.calc = SinglePointCalculator(copy, energy=float(energy), **others)
+        labelled.append(copy)
+    return labelled

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .._utils.file_names import files_of
 
@@ -46,27 +46,36 @@ def check_densities(options) -> None:
     if options.targets is None:
         raise ValueError(
             f"{options.fields} contains densities and no totals: name their file as the second "
-            "argument, a number for each density, sorted by the names of the files."
+            "argument, a number for each density, beside the name of its file or sorted by these."
         )
     for option in ("categorical", "angles", "channel_axis"):
         if getattr(options, option) not in (None, False):
             raise ValueError(f"--{option.replace('_', '-')} is not for densities.")
 
 
-def read(name: str, unit: str | None) -> tuple[list, list[str]]:
-    """Return densities, and the file of each."""
+class Read(NamedTuple):
+    """Densities, the name of each for messages, and the file of each."""
+
+    densities: list[Any]
+    places: list[str]
+    files: list[str]
+
+
+def read(name: str, unit: str | None) -> Read:
+    """Read the densities of files."""
     from ..structures import read_densities
 
-    densities: list[Any] = []
-    places: list[str] = []
+    found = Read([], [], [])
     for file, index in files_of(name):
         of_file = read_densities(file if index is None else f"{file}@{index}", unit=unit)
-        densities += of_file
-        places += [file if len(of_file) == 1 else f"{file}, {k}" for k in range(len(of_file))]
-    return densities, places
+        found.densities.extend(of_file)
+        found.files.extend([file] * len(of_file))
+        several = len(of_file) > 1
+        found.places.extend(f"{file}, {k}" if several else file for k in range(len(of_file)))
+    return found
 
 
-def read_for(estimator, options) -> tuple[list, list[str]]:
+def read_for(estimator, options) -> Read:
     """Return densities for a model, and the file of each.
 
     Raises

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from ._confidence import LEVEL, coverage
 from ._files import check_array_file, check_readable
 from ._inputs import load_model, read_fields_for, read_targets
 from ._inspect import printable
+from ._named_totals import read_energies, read_totals
 from ._paths import check_paths
 from ._picture_names import are_pictures
 from ._predict import require_model_of_fields
@@ -60,15 +62,22 @@ def _errors(options) -> dict[str, Any]:
     if not densities:
         require_model_of_fields(model, options)
     if densities:
-        X = _densities.read_for(model, options)[0]
+        read = _densities.read_for(model, options)
+        X, say = read.densities, partial(_say, options)
+        y = read_totals(options.targets, _unit_of(options), read.files, say, "densities").y
     else:
         X = read_fields_for(model, options.fields)
-    y = read_targets(options.targets or options.fields, _unit_of(options))
+        y = read_targets(options.targets or options.fields, _unit_of(options))
     if len(X) != len(y):
         raise ValueError(
             f"{options.fields} contains {len(X)} fields, but there are {len(y)} totals."
         )
     return {"fields": len(X), **_of_totals(model, X, y, options)}
+
+
+def _say(options, text) -> None:
+    if not options.as_json:
+        typer.echo(text, err=True)
 
 
 def show(result) -> None:
@@ -163,13 +172,11 @@ def _of_structures(model, read, options):
 
     y = None
     if options.targets is not None:
-        is_potential = hasattr(model, "errors")
-        y = read_targets(options.targets, "eV" if is_potential else _unit_of(options))
-    if y is not None and len(y) != len(read.structures):
-        raise ValueError(
-            f"{options.fields} contains {len(read.structures)} structures, but there are {len(y)} "
-            "totals."
-        )
+        say = partial(_say, options)
+        if hasattr(model, "errors"):
+            y = read_energies(options.targets, None, read.files, say)
+        else:
+            y = read_totals(options.targets, _unit_of(options), read.files, say, "structures").y
     if not hasattr(model, "errors"):
         _check_options(options, of_potential=False)
         energies = energies_of(read.structures)[0] if y is None else y

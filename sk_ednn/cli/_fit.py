@@ -19,6 +19,7 @@ from ._fit_data import (
     drawn_structures,
     encoded,
     hint_of_values,
+    labelled,
     read_structures,
     read_systems,
     split_of,
@@ -63,6 +64,7 @@ def run(ctx: typer.Context, options) -> tuple[dict[str, Any], Callable]:
     check_report(options.report)
     read = read_structures(options)
     if read is not None and _potential_options.wants(ctx, options, read):
+        read = labelled(options, read)
         fitted = _potential_fit.run(ctx, options, read, partial(say, options))
         return fitted, _potential_tables.show
     check_options(options)

@@ -10,6 +10,7 @@ import typer
 from . import _densities
 from ._encoders import encoder_of
 from ._inputs import channels_line, read_fields, read_targets, say, tiling_of
+from ._named_totals import read_energies, read_totals
 from ._structure_names import are_structures
 
 
@@ -52,14 +53,9 @@ def _read(options) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _read_densities(options) -> tuple[list, np.ndarray, list[str]]:
-    X, places = _densities.read(options.fields, options.density_unit)
-    y = read_targets(options.targets, options.unit)
-    if len(y) != len(X):
-        raise ValueError(
-            f"{options.fields} contains {len(X)} densities, but {options.targets} contains "
-            f"{len(y)} targets."
-        )
-    return X, _totals(y), places
+    read = _densities.read(options.fields, options.density_unit)
+    y = read_totals(options.targets, options.unit, read.files, partial(say, options), "densities").y
+    return read.densities, _totals(y), read.places
 
 
 def _density_fields(X):
@@ -85,8 +81,30 @@ def drawn_structures(ctx, options, read):
 
     targets = None
     if options.targets is not None:
-        targets = _totals(read_targets(options.targets, options.unit))
+        found = read_totals(
+            options.targets, options.unit, read.files, partial(say, options), "structures"
+        )
+        targets = _totals(found.y)
     return drawn(ctx, options, partial(say, options), targets, read)
+
+
+def labelled(options, read):
+    """Return structures with the energies of a table in place of their own, if there is one.
+
+    Raises
+    ------
+    ValueError
+        If its unit is not known as one of energies.
+    """
+    if options.targets is None:
+        return read
+    if options.energy is not None:
+        raise ValueError(
+            "--energy is for energies in the files of structures. Leave out --energy or TARGETS."
+        )
+    energies = read_energies(options.targets, options.unit, read.files, partial(say, options))
+    options.unit = None
+    return read.with_energies(energies)
 
 
 def encoded(encoder, fields):

@@ -92,7 +92,8 @@ class Systems:
     targets: Annotated[
         str | None,
         typer.Argument(
-            help="File of the totals, .csv or .txt too. Default: the totals are in the first file."
+            help="File of the totals, .csv or .txt too; rows may name files of structures. "
+            "Default: the totals are in the first file."
         ),
     ] = None
 

@@ -28,6 +28,7 @@ def write(ctx, options, potential, taken, known, groups, key, result) -> None:
         "errors": {which: result[which] for which in taken},
         "verdict": result["verdict"],
         "labels": {kind: result["labels"][kind] for kind in ("energy", "forces", "stress")},
+        **({"thin cells": result["thin_cells"]} if "thin_cells" in result else {}),
         **({"interrupted": result["interrupted"]} if "interrupted" in result else {}),
     }
     result["sha256"] = model_files.save(potential, options.output, unit="eV", about=about)

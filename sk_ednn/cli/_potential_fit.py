@@ -144,6 +144,8 @@ def run(ctx, options, read, say) -> dict[str, Any]:
         result["groups"] = groups_as_dict(known[judged], by_part[judged], key)
     _runs.forget(options, potential, potential.trainer)
     _runs.log_stage(options, "measure")
+    if thin:
+        result["thin_cells"] = thin
     write(ctx, options, potential, taken, known, by_part, key, result)
     write_predictions(options, known, parts)
     _runs.keep_results(options, result, stopped=kept)

@@ -24,7 +24,7 @@ _NEEDED = ("torch", "skorch", "vesin", "sphericart")
 
 def may_be(ctx, options) -> bool:
     """Return True if the options allow a potential; the files may decide then."""
-    if options.images or options.targets is not None:
+    if options.images:
         return False
     if options.model in POTENTIALS:
         return True
@@ -48,7 +48,7 @@ def check(ctx, options) -> None:
     if wanted and not may_be(ctx, options):
         raise ValueError(
             f"--{wanted[0].replace('_', '-')} is for potentials (--model {', '.join(POTENTIALS)}), "
-            "which --images, TARGETS and other models exclude."
+            "which --images and other models exclude."
         )
     if options.images and options.model in POTENTIALS:
         raise ValueError(f"--images is for models of fields, but {options.model} is a potential.")
@@ -89,7 +89,9 @@ def check_errors(path) -> None:
 
 
 def wants(ctx, options, read) -> bool:
-    """Return True if a potential is fitted: on request, or if structures have forces.
+    """Return True if a potential is fitted: on request, or to structures with forces or in 3-D.
+
+    Sheets without forces are drawn, as in the paper, unless a potential is asked for.
 
     Parameters
     ----------
@@ -104,12 +106,17 @@ def wants(ctx, options, read) -> bool:
         return True
     from ..atoms._named_labels import named_labels
 
+    why = "have forces"
     if not named_labels(read.structures)["forces"].names():
-        return False
+        from ..atoms._choices import suited_plane
+
+        why = "are not sheets"
+        if suited_plane(read.structures)[0] != "xyz":
+            return False
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         typer.echo(
-            f"note: the files have forces, but a network of atoms needs {', '.join(missing)}. A "
+            f"note: the structures {why}, but a network of atoms needs {', '.join(missing)}. A "
             "model of images is fitted instead.",
             err=True,
         )

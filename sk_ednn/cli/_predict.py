@@ -266,7 +266,7 @@ def _check(options) -> None:
 def _read(options, estimator):
     """Return fields, structures, densities or pictures, and the places of all but fields."""
     if _densities.are_densities(options.fields):
-        return _densities.read_for(estimator, options)
+        return _densities.read_for(estimator, options)[:2]
     if are_pictures(options.fields):
         from ..images import read_pictures
 
@@ -386,9 +386,24 @@ def _confidence(options, estimator, X, y, structures) -> tuple[dict[str, np.ndar
         return columns, ""  # `sk-ednn count predict` has intervals
     largest = None if half is None else sizes_of(estimator, X).max()
     basis = confidence.basis(held_out, kind, largest)
+    if held_out is not None and structures is not None and (largest or 0) > held_out.sizes.max():
+        basis += _of_thin_cells(options)
     if half is None:
         say(options, basis)
     return columns, basis
+
+
+def _of_thin_cells(options) -> str:
+    """Return a doubt of intervals of larger cells if the fit only saw thin ones."""
+    from .. import files as model_files
+
+    about = model_files.describe(options.model, max_bytes=options.max_bytes)["about"]
+    if not isinstance(about, dict) or not about.get("thin cells"):
+        return ""
+    return (
+        ". All cells of the fit were thinner than the cutoff, so that errors of larger ones may "
+        "have one sign and be wider than this: add a few wider cells to the fit"
+    )
 
 
 def _write_table(path, predicted) -> None:

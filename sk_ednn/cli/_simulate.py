@@ -12,10 +12,12 @@ from ..structures._write import require_format, write_structures
 from ._errors import Interrupts
 from ._files import check_readable
 from ._inputs import load_model
+from ._inspect import printable
 from ._paths import check_paths, may_replace
 from ._potential_data import placed_warnings
 from ._structure_names import are_structures
 from ._trust import Trust, on_what, trust_for
+from ._wanted import note
 
 # Titles of columns, by the names of what is recorded.
 _OF_DYNAMICS = {
@@ -79,7 +81,8 @@ def relax(options) -> dict[str, Any]:
         except KeyboardInterrupt:
             if not (interrupts.seen and (frames or moving)):
                 raise
-    write_structures(options.output, frames if moving is None else [*frames, moving])
+    if write_structures(options.output, frames if moving is None else [*frames, moving]):
+        note(f"{options.output}: atoms are sorted by element, as VASP expects")
     if interrupts.seen:
         last = "" if moving is None else ", and the last step of the next,"
         interrupts.end(
@@ -285,6 +288,7 @@ def _begin(options):
     require_format(options.output, several=hasattr(options, "ensemble"))
     may_replace("--output", options.output, options.force)
     model = load_model(options.model, None)
+    _require_ev(options.model)
     from ..atoms._dynamics import calculator_of
     from ._structures import read_for
 
@@ -293,6 +297,18 @@ def _begin(options):
         repeats = _repeats(options.repeat)
         read = read._replace(structures=[_repeated(each, repeats) for each in read.structures])
     return read, model, calculator_of(model)
+
+
+def _require_ev(path) -> None:
+    """Raise if a model file states another unit than eV, in which ASE moves atoms."""
+    from .. import files as model_files
+
+    unit = model_files.describe(path)["units"]
+    if unit not in (None, "", "eV"):
+        raise ValueError(
+            f"{path} predicts energies in {printable(str(unit))}, but forces have to be in eV/Å. "
+            "Fit a model to energies in eV."
+        )
 
 
 def _repeated(structure, repeats):

@@ -10,6 +10,7 @@ import typer
 from .._utils.steps import first_step
 from ..atoms import EDNNPotential, GaussianRasterizer, energies_of, forces_of
 from ..atoms._choices import PLANES, suited_pixels, suited_plane
+from ..atoms._labels import with_energies
 from ..structures._elements import symbol
 from ..structures._files import naming, read_with_places
 from ..structures._structure import gather
@@ -33,6 +34,15 @@ class Read(NamedTuple):
 
     structures: list
     places: list[str]
+
+    @property
+    def files(self) -> list[str]:
+        """The file of each."""
+        return [place.rpartition(", structure ")[0] or place for place in self.places]
+
+    def with_energies(self, energies) -> Read:
+        """Return copies of the structures with other energies, in eV."""
+        return self._replace(structures=with_energies(self.structures, energies))
 
 
 class Drawn(NamedTuple):
@@ -190,11 +200,6 @@ def _energies(data, options, targets):
     if options.energy is not None:
         raise ValueError(
             "--energy is for energies in the files of structures. Leave out --energy or TARGETS."
-        )
-    if len(targets) != len(data.structures):
-        raise ValueError(
-            f"{options.fields} contains {len(data.structures)} structures, but {options.targets} "
-            f"contains {len(targets)} targets."
         )
     return targets, options.targets
 

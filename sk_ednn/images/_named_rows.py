@@ -35,7 +35,7 @@ class NamedRows:
     _owners: dict[str, list[int]] = field(repr=False, kw_only=True)  # by key: numbers of pictures
 
     @classmethod
-    def find(cls, pictures, table, *, parts=False) -> NamedRows:
+    def find(cls, pictures, table, *, parts=False, columns=None) -> NamedRows:
         """Return the column with the most names.
 
         Parameters
@@ -44,6 +44,8 @@ class NamedRows:
         table : Table
         parts : bool, default=False
             Whether, without any name, a column will do whose cells are each a part of one name.
+        columns : sequence of int, default=None
+            Columns that may have names. None for all.
 
         Raises
         ------
@@ -51,10 +53,10 @@ class NamedRows:
             If there is none.
         """
         owners = _owners(pictures, _keys_of_name)
-        columns = range(len(table.header))
+        columns = range(len(table.header)) if columns is None else columns
         hits = [sum(_names_any(owners, cell) for cell in table.column(j)) for j in columns]
-        if max(hits) > 0:
-            return cls(table, pictures, hits.index(max(hits)), _owners=owners)
+        if max(hits, default=0) > 0:
+            return cls(table, pictures, columns[hits.index(max(hits))], _owners=owners)
         if parts:
             owners = _owners(pictures, _parts_of)
             for j in columns:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from .._utils.optional import needing
 from .._utils.writing import replacing_path
 
@@ -50,16 +52,30 @@ def require_format(path, *, several=False) -> None:
         )
 
 
-def write_structures(path, structures) -> None:
+def write_structures(path, structures) -> bool:
     """Write structures with the results of their calculators; .xyz files in extended format.
+
+    Files of VASP have a block for each run of atoms of one element, and a potential for each block:
+    atoms are sorted by element there unless they are already.
 
     Parameters
     ----------
     path : str or Path
         Replaced when all is written.
     structures : ase.Atoms or sequence of them
+
+    Returns
+    -------
+    bool
+        Whether atoms were sorted.
     """
     with needing(f"Writing {path}", extra="atoms"):
         from ase.io import write
+        from ase.io.formats import filetype
+    several = [structures] if hasattr(structures, "numbers") else structures
+    blocks = any((np.diff(s.numbers) != 0).sum() >= len(set(s.numbers.tolist())) for s in several)
+    kind = "extxyz" if str(path).endswith(".xyz") else filetype(Path(path).name, read=False)
+    sort = kind == "vasp" and blocks
     with replacing_path(path) as temporary:
-        write(temporary, structures, format="extxyz" if str(path).endswith(".xyz") else None)
+        write(temporary, structures, format=kind, **({"sort": True} if sort else {}))
+    return sort

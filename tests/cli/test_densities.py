@@ -75,7 +75,10 @@ def test_other_voxels_are_refused(run, folder, data):
         ("fit small -o w.ednn", "contains densities and no totals"),
         (f"{FIT} --categorical -o w.ednn", "--categorical is not for densities"),
         (f"{FIT} --spacing 0.4 -o w.ednn", "--spacing is for structures"),
-        ("fit small large.csv -o w.ednn", "40 densities, but large.csv contains 2 targets"),
+        (
+            "fit small large.csv -o w.ednn",
+            "There are 40 densities, but large.csv contains 2 totals",
+        ),
         ("fit a.npy small.csv --density-unit eV -o w.ednn", "--density-unit is for densities"),
         ("evaluate w.ednn large", "does not exist"),
     ],

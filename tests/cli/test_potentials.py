@@ -241,11 +241,13 @@ def test_near_duplicates_of_structures_held_out_are_noted(go, files):
     assert "within 0.1" not in go("fit train.extxyz --epochs 1 --cutoff 4 --force -o p.ednn").stderr
 
 
-def test_images_and_energies_alone_go_the_other_way(go, files):
+def test_images_go_the_other_way_and_energies_alone_do_not(go, files):
     result = json.loads(go("fit train.extxyz --json -o i.ednn --images").stdout)
     assert result["model"] in ("components", "invariants")
-    result = json.loads(go("fit energies.traj --json -o e.ednn").stdout)
-    assert result["model"] in ("components", "invariants")
+    result = json.loads(go("fit energies.traj --json -o e.ednn --epochs 1 --cutoff 4").stdout)
+    assert result["model"] == "spectrum" and result["labels"]["forces"]["known"] == 0
+    result = json.loads(go("fit energies.traj --json -o e.ednn --epochs 1").stdout)
+    assert result["model"] == "spectrum"
     result = json.loads(go(f"fit energies.traj --model deep-pot {FAST} -o d.ednn").stdout)
     assert result["model"] == "deep-pot" and result["labels"]["forces"]["known"] == 0
     result = json.loads(go("fit train.extxyz --spacing 0.5 --json -o i.ednn").stdout)
@@ -282,7 +284,10 @@ def test_evaluate_compares_with_the_totals_that_are_named(options, go, files):
     shown = go("evaluate m.ednn test.extxyz others.csv").stdout
     assert "spread" in shown and ("largest error" in shown) == ("energy_mae" in result)
     np.savetxt(files / "few.csv", predicted.ravel()[:3])
-    assert "4 structures, but there are 3" in go("evaluate m.ednn test.extxyz few.csv", 1).output
+    assert (
+        "There are 4 structures, but few.csv contains 3 totals"
+        in go("evaluate m.ednn test.extxyz few.csv", 1).output
+    )
 
 
 @pytest.mark.parametrize("missing", ["one energy", "all energies"])

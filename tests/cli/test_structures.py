@@ -258,7 +258,10 @@ def damaged(files):
             "fit sheets.extxyz --save-config sheets.extxyz",
             "would overwrite the fields in sheets.extxyz",
         ),
-        ("fit sheets.extxyz short.npy", "contains 40 structures, but short.npy"),
+        (
+            "fit sheets.extxyz short.npy",
+            "There are 40 structures, but short.npy contains 10 totals",
+        ),
         ("fit X.npy y.npy --forces", "--forces is for structures of atoms, but X.npy"),
         ("fit sheets.extxyz --channel-axis 1", "--channel-axis is for fields"),
         ("fit sheets.extxyz --angles 360", "--angles is for the values of fields"),

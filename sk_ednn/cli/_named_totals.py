@@ -1,0 +1,200 @@
+"""Totals of systems in files of their own: rows of a table belong to the files they name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ._files import check_array_file
+from ._inputs import read_targets
+from ._table_numbers import is_number
+from ._table_text import rows_of, text_of
+from ._wanted import note
+
+_TEXT = (".csv", ".tsv", ".txt")
+_UNIT_IN_NAME = re.compile(r"[(\[]([^)\]]+)[)\]]\s*$")
+
+
+class _File(NamedTuple):
+    """A file, by the name that rows may have for it."""
+
+    name: str
+
+
+class Totals(NamedTuple):
+    """Totals of systems, and the unit that the name of their column ends with, or None."""
+
+    y: np.ndarray
+    unit: str | None
+
+
+def read_totals(targets: str, unit: str | None, files: Sequence[str], say, kind: str) -> Totals:
+    """Read the totals of systems, in the order of these.
+
+    Parameters
+    ----------
+    targets : str
+        File of the totals. If it is a table with a column of the names of files, rows belong to
+        the files that they name, whatever their order; otherwise to systems in their order.
+    unit : str or None
+    files : sequence of str
+        The file of each system.
+    say : function
+        Called with lines of output.
+    kind : str
+        What systems are, such as structures.
+
+    Raises
+    ------
+    ValueError
+        If a file has no row or several different ones, or the numbers of totals and systems
+        differ.
+    """
+    y = read_targets(targets, unit)
+    path, _ = check_array_file(targets)
+    table = _table(path, len(y)) if path.suffix.lower() in _TEXT else None
+    unit_named = None if table is None else _unit_of(table, y)
+    rows = None if table is None else _rows_of_files(table, y, files, say, kind)
+    if rows is not None:
+        y = y[rows]
+    elif len(y) != len(files):
+        raise ValueError(
+            f"There are {len(files)} {kind}, but {targets} contains {len(y)} totals. Write one for "
+            "each in their order, or, if each has a file of its own, add a column with the names "
+            "of the files."
+        )
+    return Totals(y, unit_named)
+
+
+def read_energies(targets: str, unit: str | None, files: Sequence[str], say) -> np.ndarray:
+    """Read the energies of structures in eV, in which potentials learn, as `read_totals` does.
+
+    Parameters
+    ----------
+    targets : str
+    unit : str or None
+        Their unit. None for the one that the name of their column ends with, or eV.
+    files : sequence of str
+        The file of each structure.
+    say : function
+
+    Raises
+    ------
+    ValueError
+        If the unit is none of energies, or there is not one for each structure.
+    """
+    from ..structures._energy_units import in_ev
+
+    found = read_totals(targets, None, files, say, "structures")
+    y = found.y[:, 0] if found.y.shape[1:] == (1,) else found.y
+    if y.ndim > 1:
+        raise ValueError(
+            f"{targets} contains {y.shape[1]} totals for each structure, but a potential learns "
+            "one, the energy. Choose a column."
+        )
+    unit = unit or found.unit or "eV"
+    factor = in_ev(unit)
+    if factor is None:
+        raise ValueError(
+            f"Energies in {unit!r} are in no unit that can be converted to eV, such as kJ/mol, Ry "
+            "or Ha. Convert them, correct --unit, or add --images for a model of totals in any "
+            "unit."
+        )
+    if factor != 1:
+        say(f"energies are converted from {unit} to eV, in which potentials predict")
+    return factor * y
+
+
+def _table(path, n):
+    """Return the texts of a table, a `Table`, of which `n` rows of numbers were read."""
+    from ..images._tables import Row, Table
+
+    rows = rows_of(path, text_of(path))[0]
+    header = rows[0].cells if len(rows) > n else [str(j + 1) for j in range(len(rows[0].cells))]
+    return Table(str(path), header, [Row(row.line, row.cells) for row in rows[len(rows) - n :]])
+
+
+def _rows_of_files(table, y, files, say, kind) -> np.ndarray | None:
+    """Return the row of each file, or None if no column names files."""
+    from ..images._named_rows import NamedRows, some
+    from ..images._tables import TableError
+
+    named = [_File(name) for name in _names(files)]
+    columns = [j for j in range(len(table.header)) if j not in _columns_of(table, y)]
+    if not columns or len({file.name for file in named}) < len(named):
+        # No other column, or files with several systems each: nothing tells which row is whose.
+        return None
+    try:
+        found = NamedRows.find(named, table, parts=True, columns=columns)
+    except TableError:
+        _require_no_other_files(table, files)
+        if any(not all(map(is_number, table.column(j))) for j in columns):
+            say(
+                f"totals belong to {kind} in their order, since no column of {table.where} has "
+                f"names of their files, such as {named[0].name}"
+            )
+        return None
+    numbers = {row.line: k for k, row in enumerate(table.rows)}
+    owned = {k: numbers[row.line] for k, row in found.row_of_each().items()}
+    missing = [file.name for k, file in enumerate(named) if k not in owned]
+    column = table.header[found.column]
+    if missing:
+        raise ValueError(
+            f"{table.where}: the column {column!r} has names of files, but there is no row for "
+            f"{some(missing)} ({len(missing)} of {len(files)}). Add their totals, or move these "
+            "files elsewhere."
+        )
+    others = [
+        row.cells[found.column] for row in found.table.rows if found.find_picture(row) is None
+    ]
+    if others:
+        note(f"{table.where}: rows of other files are not used: {some(others)}")
+    say(found.note or f"totals belong to the files that the column {column!r} names")
+    return np.array([owned[k] for k in range(len(files))])
+
+
+def _require_no_other_files(table, files) -> None:
+    """Raise if a column has names of files, none of which is there."""
+    endings = {Path(file).suffix.lower() for file in files} - {""}
+    for j, column in enumerate(table.header):
+        cells = table.column(j)
+        others = [cell for cell in cells if Path(cell.strip()).suffix.lower() in endings]
+        if len(others) > len(cells) / 2:
+            raise ValueError(
+                f"{table.where}: the column {column!r} has names of files, such as {others[0]}, "
+                f"but none of those that were read, such as {Path(files[0]).name}. Correct the "
+                "names, or remove the column if totals are in the order of the files."
+            )
+
+
+def _names(files) -> list[str]:
+    """Return short names of files: those of their folders if all files are called the same."""
+    paths = [Path(file) for file in files]
+    while len(paths) > 1 and len({path.name for path in paths}) == 1 and paths[0].parent.name:
+        paths = [path.parent for path in paths]
+    return [path.name for path in paths]
+
+
+def _unit_of(table, y) -> str | None:
+    """Return the unit in the name of the column of totals, such as energy (kJ/mol)."""
+    for j in _columns_of(table, y):
+        if match := _UNIT_IN_NAME.search(table.header[j]):
+            return match[1].strip()
+    return None
+
+
+def _columns_of(table, y) -> list[int]:
+    """Return the columns of a table that totals were read from, or that are equal to these."""
+    totals = [y] if y.ndim == 1 else list(y.T)
+    found = []
+    for j in range(len(table.header)):
+        cells = table.column(j)
+        if all(map(is_number, cells)):
+            values = [float(cell) for cell in cells]
+            if any(np.array_equal(values, each) for each in totals):
+                found.append(j)
+    return found
