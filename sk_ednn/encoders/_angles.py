@@ -24,6 +24,8 @@ _PART_OF_A_PERIOD = 1 / 50
 
 # Bounds the memory that a file can ask for.
 _MOST_HARMONICS = 64
+# Angles at which couplings are measured.
+_FEWEST_ANGLES = 8
 
 
 @stored("AngleFields")
@@ -194,6 +196,20 @@ class AngleFields(AbstractFieldEncoder):
 
     def _learn(self, fields):
         self._validate_params()
+
+    def _pair_basis(self):
+        # Four angles for each turn of the highest harmonic: cosines of differences are distinct.
+        n_angles = max(_FEWEST_ANGLES, 4 * self.harmonics)
+        angles = np.arange(n_angles) * (self.period / n_angles)
+        turn, pairs, sites = 2 * np.pi / self.period, {}, {}
+        for k in range(1, self.harmonics + 1):
+            times = f"{k} " if k > 1 else ""
+            for name, wave in (("cos", np.cos), ("sin", np.sin)):
+                pairs[f"{name} of {times}difference"] = lambda a, b, k=k, wave=wave: wave(
+                    k * turn * (b - a)
+                )
+                sites[f"{name} of {times}angle"] = lambda a, k=k, wave=wave: wave(k * turn * a)
+        return angles, pairs, sites
 
     def _warn_of_unit(self, fields):
         """Warn of angles that are spread as those in another unit are."""

@@ -42,6 +42,13 @@ class AbstractFieldEncoder(TransformerMixin, BaseEstimator, ABC):
     def _dtype_of(self, dtype) -> np.dtype:
         """Return the type of the channels of values of a type."""
 
+    def _pair_basis(self) -> tuple[np.ndarray, dict, dict] | None:
+        """Return values of a site, and functions of two and of one of them for `couplings`.
+
+        None if channels mean no more than the numbers they are made of.
+        """
+        return None
+
     def fit(self, X, y=None):
         """Learn properties of the values.
 

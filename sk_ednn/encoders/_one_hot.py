@@ -94,6 +94,9 @@ class OneHotFields(AbstractFieldEncoder):
         codes = self._codes(values, place)
         return (codes[..., None] == np.arange(len(self.categories_))).astype(np.int8)
 
+    def _pair_basis(self):
+        return self.categories_, {"equality": np.equal}, {}
+
     def _codes(self, values, place=None):
         """Return which category each value is."""
         order = np.argsort(self.categories_, kind="stable")

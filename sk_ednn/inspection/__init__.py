@@ -1,6 +1,7 @@
 """Measures and plots of fitted models: locality, context, interactions and extensivity."""
 
 from ._context import context_sensitivity
+from ._couplings import couplings
 from ._extensivity import extensivity_report, size_transfer
 from ._interaction import interaction_map, interaction_profile
 from ._locality import locality_profile
@@ -28,6 +29,7 @@ __all__ = [
     "TilingPathDisplay",
     "TrainingDisplay",
     "context_sensitivity",
+    "couplings",
     "extensivity_report",
     "interaction_map",
     "interaction_profile",
