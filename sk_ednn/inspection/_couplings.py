@@ -7,7 +7,7 @@ import math
 import warnings
 from itertools import product
 from numbers import Integral
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
@@ -379,11 +379,12 @@ class _Pairs:
         tables = np.empty((len(self.displacements), n, n))
         for k, displacement in enumerate(self.displacements):
             fields = np.repeat(values[states][None], n * n, axis=0)
-            fields[(slice(None), *first)] = np.repeat(values, n, axis=0)
-            fields[(slice(None), *self._at(first, displacement))] = np.concatenate([values] * n)
+            fields[:, *first] = np.repeat(values, n, axis=0)
+            second: Any = self._at(first, displacement)
+            fields[:, *second] = np.concatenate([values] * n)
             tables[k] = self._totals(fields).reshape(n, n)
         fields = np.repeat(values[states][None], n, axis=0)
-        fields[(slice(None), *first)] = values
+        fields[:, *first] = values
         ends = [
             (self._at(first, displacement), self._at(first, -np.array(displacement)))
             for displacement in self.displacements
