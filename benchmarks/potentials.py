@@ -26,6 +26,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
 
 from sk_ednn.descriptors import ChebyshevDescriptor, DeepPotFrame, SymmetryFunctions
 from sk_ednn.networks._atomic import AtomicNetwork, DeepPotSE, SpectrumNetwork
@@ -50,7 +52,7 @@ COMMON = {
     "energy_weight": "0.1,20", "force_weight": "1,1", "stress_weight": "0.01,1", "force_delta": 1.0,
     "optimizer": "muon", "weight_decay": 0.0, "ema": 0.999, "early_stopping": False, "watch": 0.0,
     "repulsion": 0, "screening": 0, "weighting": 0.0, "committee": 1, "fraction": 0.05, "limit": 0,
-    "force_share": 1.0, "closest": 0.0, "set_size": 0,
+    "force_share": 1.0, "closest": 0.0, "set_size": 0, "unlike": 0.0,
 }  # fmt: skip
 # What differs for each set.
 RECIPES = {
@@ -102,6 +104,45 @@ def closeness(structures):
     shortest = np.full(len(structures), np.inf)
     np.minimum.at(shortest, structures.owners[pairs.centers], distances)
     return shortest
+
+
+def fingerprints(structures):
+    """Return means and extremes of the descriptors of each structure's atoms, in 32 components."""
+    species = tuple(np.unique(structures.numbers).tolist())
+    descriptor = ChebyshevDescriptor(5.5, n_radial=10, n_angular=4, species=species)
+    starts, out = structures.offsets[:-1], []
+    values = np.concatenate([
+        descriptor.values(neighbor_pairs(structures.take(rows), 5.5))
+        for rows in np.array_split(np.arange(len(structures)), max(1, len(structures) // 50))
+    ])  # fmt: skip
+    for number in species:
+        kind = structures.numbers == number
+        counts = np.add.reduceat(kind.astype(float), starts)[:, None]
+        out.append(np.add.reduceat(np.where(kind[:, None], values, 0.0), starts) / counts)
+        out.append(np.maximum.reduceat(np.where(kind[:, None], values, -np.inf), starts))
+        out.append(np.minimum.reduceat(np.where(kind[:, None], values, np.inf), starts))
+    scaled = StandardScaler().fit_transform(np.hstack(out))
+    return PCA(32, whiten=True, svd_solver="full").fit_transform(scaled)
+
+
+def limited(structures, train, limit, unlike):
+    """Return as many of the training structures as are learned from, drawn at random.
+
+    A part of these, ``unlike``, are those that are farthest, one after the other, from those taken
+    before. No label is used.
+    """
+    order = np.random.default_rng(8).permutation(train)
+    chosen = order[: round((1 - unlike) * limit)]
+    if len(chosen) < limit:
+        points = fingerprints(structures.take(order))
+        nearest = np.full(len(order), np.inf)
+        for k in range(limit):
+            # The random ones come first, so that the others are unlike them, too.
+            last = k if k < len(chosen) else int(np.argmax(nearest))
+            if k >= len(chosen):
+                chosen = np.append(chosen, order[last])
+            nearest = np.minimum(nearest, np.linalg.norm(points - points[last], axis=1))
+    return np.sort(chosen)
 
 
 def without_forces(structures, labels, train, share, closest):
@@ -219,7 +260,7 @@ def main():
         # Structures that aenet's filter drops are not trained on, and are listed separately.
         train = train[d["aenet_used"][train].astype(bool)]
     if args.limit:
-        train = np.sort(np.random.default_rng(8).permutation(train)[: args.limit])
+        train = limited(structures, train, args.limit, args.unlike)
     everything = labels
     if args.force_share < 1:
         labels = without_forces(structures, labels, train, args.force_share, args.closest)
