@@ -26,9 +26,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.decomposition import PCA
-from sklearn.preprocessing import StandardScaler
 
+from sk_ednn.atoms import select_structures
 from sk_ednn.descriptors import ChebyshevDescriptor, DeepPotFrame, SymmetryFunctions
 from sk_ednn.networks._atomic import AtomicNetwork, DeepPotSE, SpectrumNetwork
 from sk_ednn.solvers import LossWeights
@@ -104,45 +103,6 @@ def closeness(structures):
     shortest = np.full(len(structures), np.inf)
     np.minimum.at(shortest, structures.owners[pairs.centers], distances)
     return shortest
-
-
-def fingerprints(structures):
-    """Return means and extremes of the descriptors of each structure's atoms, in 32 components."""
-    species = tuple(np.unique(structures.numbers).tolist())
-    descriptor = ChebyshevDescriptor(5.5, n_radial=10, n_angular=4, species=species)
-    starts, out = structures.offsets[:-1], []
-    values = np.concatenate([
-        descriptor.values(neighbor_pairs(structures.take(rows), 5.5))
-        for rows in np.array_split(np.arange(len(structures)), max(1, len(structures) // 50))
-    ])  # fmt: skip
-    for number in species:
-        kind = structures.numbers == number
-        counts = np.add.reduceat(kind.astype(float), starts)[:, None]
-        out.append(np.add.reduceat(np.where(kind[:, None], values, 0.0), starts) / counts)
-        out.append(np.maximum.reduceat(np.where(kind[:, None], values, -np.inf), starts))
-        out.append(np.minimum.reduceat(np.where(kind[:, None], values, np.inf), starts))
-    scaled = StandardScaler().fit_transform(np.hstack(out))
-    return PCA(32, whiten=True, svd_solver="full").fit_transform(scaled)
-
-
-def limited(structures, train, limit, unlike):
-    """Return as many of the training structures as are learned from, drawn at random.
-
-    A part of these, ``unlike``, are those that are farthest, one after the other, from those taken
-    before. No label is used.
-    """
-    order = np.random.default_rng(8).permutation(train)
-    chosen = order[: round((1 - unlike) * limit)]
-    if len(chosen) < limit:
-        points = fingerprints(structures.take(order))
-        nearest = np.full(len(order), np.inf)
-        for k in range(limit):
-            # The random ones come first, so that the others are unlike them, too.
-            last = k if k < len(chosen) else int(np.argmax(nearest))
-            if k >= len(chosen):
-                chosen = np.append(chosen, order[last])
-            nearest = np.minimum(nearest, np.linalg.norm(points - points[last], axis=1))
-    return np.sort(chosen)
 
 
 def without_forces(structures, labels, train, share, closest):
@@ -260,7 +220,9 @@ def main():
         # Structures that aenet's filter drops are not trained on, and are listed separately.
         train = train[d["aenet_used"][train].astype(bool)]
     if args.limit:
-        train = limited(structures, train, args.limit, args.unlike)
+        pool = structures.take(train)
+        chosen = select_structures(pool, args.limit, unlike=args.unlike, random_state=8)
+        train = np.sort(train[chosen])
     everything = labels
     if args.force_share < 1:
         labels = without_forces(structures, labels, train, args.force_share, args.closest)

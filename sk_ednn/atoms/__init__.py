@@ -8,6 +8,7 @@ from ._potential import EDNNPotential
 from ._potential_committee import PotentialCommittee
 from ._potentials import DrawnPotential, TiledPotential
 from ._rasterise import GaussianRasterizer
+from ._selection import select_structures
 from ._source import AtomsInWindow, AtomsSource
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "TorchRasterizer",
     "energies_of",
     "forces_of",
+    "select_structures",
 ]
 
 # These need libraries that `import sk_ednn` does not load.

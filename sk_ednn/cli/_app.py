@@ -271,6 +271,54 @@ def md(
 
 
 @app.command()
+def select(
+    ctx: typer.Context,
+    fields: Annotated[
+        str, typer.Argument(help="Files of structures: a file, a folder or a pattern in quotes.")
+    ],
+    number: Annotated[int, typer.Argument(min=1, help="Number of structures to select.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o",
+            help="File for the structures (.extxyz, .traj), or for the names of theirs (.csv).",
+        ),
+    ] = Path("selected.extxyz"),
+    known: Annotated[
+        str | None,
+        typer.Option(help="Files of structures that have labels: others are chosen."),
+    ] = None,
+    unlike: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=1.0,
+            help="The part that is chosen for being unlike others. The rest is drawn at random.",
+        ),
+    ] = 0.3,
+    cutoff: Annotated[
+        float, typer.Option(help="Radius of the surroundings of an atom, in Å.")
+    ] = 5.5,
+    seed: Annotated[int, typer.Option(help="Seed of those drawn at random.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+):
+    """Select the structures that are worth a label, some of them unlike all others.
+
+    No label is read: select from snapshots of a trajectory what a reference method computes next,
+    or from a large set what a quick fit learns from.
+    """
+    from . import _select
+
+    with one_line_errors():
+        result = _select.run(SimpleNamespace(**ctx.params))
+    if as_json:
+        _print_json(result)
+    elif not quiet:
+        _select.show(result)
+
+
+@app.command()
 def inspect(
     model: Annotated[Path, typer.Argument(help="Model file written by `sk-ednn fit` or Python.")],
     everything: Annotated[

@@ -20,6 +20,7 @@ from .._utils.writing import check_writable
 # Parameters of all commands that are paths, and the contents of the files.
 READ = {
     "fields": "the fields",
+    "known": "the known structures",
     "targets": "the totals",
     "model": "the model",
     "config": "the settings",

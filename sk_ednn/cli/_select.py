@@ -1,0 +1,94 @@
+"""The command ``select``: structures to label next, from a pool."""
+
+from __future__ import annotations
+
+import csv
+from typing import Any
+
+import numpy as np
+import typer
+
+from .._utils.writing import replacing
+from ..structures._write import write_structures
+from ._paths import check_paths, may_replace
+from ._structure_names import are_structures
+from ._wanted import note
+
+_STRUCTURES, _TABLES = (".extxyz", ".xyz", ".traj"), (".csv",)
+
+
+def run(options) -> dict[str, Any]:
+    """Select structures, write them or their names, and return what was selected.
+
+    Parameters
+    ----------
+    options : namespace
+        The parameters of the command, by name.
+    """
+    for option, name in (("", options.fields), ("--known ", options.known)):
+        if name is not None and not are_structures(name):
+            raise ValueError(
+                f"{option}{name} is not a file of structures that ASE reads, such as .extxyz or "
+                "POSCAR."
+            )
+    suffix = options.output.suffix.lower()
+    if suffix not in _STRUCTURES + _TABLES:
+        # Others, such as .cif, have no room for energies, forces and names.
+        raise ValueError(
+            f"--output {options.output}: expected a name that ends in .extxyz or .traj, for the "
+            "structures with their labels, or in .csv, for the names of their files."
+        )
+    check_paths(options)
+    may_replace("--output", options.output, options.force)
+    from ..atoms._selection import selection
+    from ._structures import naming, read
+
+    pool = read(options.fields)
+    known = None if options.known is None else read(options.known).structures
+    with naming(pool.places):
+        chosen = selection(
+            pool.structures, options.number, known=known, unlike=options.unlike,
+            cutoff=options.cutoff, random_state=options.seed,
+        )  # fmt: skip
+    rows = [
+        {"structure": pool.places[k], "index": int(k), "distance": _number(distance)}
+        for k, distance in zip(chosen.indices, chosen.distances, strict=True)
+    ]
+    if suffix in _TABLES:
+        with replacing(options.output, "w", encoding="utf-8") as file:
+            table = csv.DictWriter(file, ["structure", "index", "distance"], lineterminator="\n")
+            table.writeheader()
+            table.writerows(rows)
+    else:
+        write_structures(options.output, [pool.structures[k] for k in chosen.indices])
+    random = options.number - round(options.unlike * options.number)
+    return {
+        "pool": len(pool.structures), "known": 0 if known is None else len(known),
+        "random": random, "unlike": options.number - random, "chosen": rows,
+        "left": chosen.left, "output": str(options.output),
+    }  # fmt: skip
+
+
+def _number(distance) -> float | None:
+    return None if np.isnan(distance) else float(distance)
+
+
+def show(result) -> None:
+    """Print how many structures were selected, and how far the others are from these."""
+    known = f" and from {result['known']:,} known ones" if result["known"] else ""
+    typer.echo(
+        f"{len(result['chosen']):,} of {result['pool']:,} structures: {result['random']:,} at "
+        f"random, and {result['unlike']:,} unlike the others{known}"
+    )
+    distances = [row["distance"] for row in result["chosen"] if row["distance"] is not None]
+    if distances and len(result["chosen"]) < result["pool"]:
+        typer.echo(
+            f"distance from the nearest of those chosen before: {distances[0]:.3g} for the first of "
+            f"these, {distances[-1]:.3g} for the last; at most {result['left']:.3g} for those left"
+        )
+        if result["left"] > 0.5 * distances[0]:
+            note(
+                "Some structures are left that are nearly as far from all others as the first that "
+                "was chosen: choose more, or a larger --unlike."
+            )
+    typer.echo(f"written to {result['output']}")
