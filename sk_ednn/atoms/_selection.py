@@ -14,8 +14,9 @@ from ..structures import Structures, neighbor_pairs
 
 # Orders of the expansions, components of the fingerprints, and atoms described at once.
 _N_RADIAL, _N_ANGULAR, _COMPONENTS, _AT_ONCE = 10, 4, 32, 5000
-# Spread, relative to the widest, below which a component is only rounding.
-_LEAST = 1e-6
+# Lower bound of the spread of a component, relative to the widest: a narrow one is mostly noise, of
+# which there is much in many dimensions. Below the second, a descriptor only varies by rounding.
+_FLOOR, _LEAST = 0.1, 1e-6
 # Decimals of distances that are compared, so that equal ones are equal on every processor.
 _DECIMALS = 7
 
@@ -37,8 +38,8 @@ def select_structures(structures, n, *, known=None, unlike=0.3, cutoff=5.5, rand
     neighbour among those known or chosen before (farthest point sampling). No label is used.
 
     Structures are compared by the mean, the smallest and the largest value over their atoms, for
-    each element, of Chebyshev descriptors, and by their composition, in units of the spread over
-    all of them along up to 32 principal components. Turned or shifted structures, supercells and
+    each element, of Chebyshev descriptors, and by their composition, along up to 32 principal
+    components in units of their spread. Turned or shifted structures, supercells and
     structures with their atoms in another order are equal.
 
     Parameters
@@ -150,7 +151,7 @@ def _approach(nearest, points, point):
 
 
 def _fingerprints(structures, cutoff):
-    """Return coordinates of structures, (n_structures, n_components), of unit spread."""
+    """Return coordinates of structures, (n_structures, n_components), of about unit spread."""
     species = np.unique(structures.numbers)
     descriptor = ChebyshevDescriptor(
         cutoff, n_radial=_N_RADIAL, n_angular=_N_ANGULAR, species=tuple(species.tolist())
@@ -169,8 +170,7 @@ def _fingerprints(structures, cutoff):
     n_components = min(_COMPONENTS, *rows.shape)
     pca = PCA(n_components, svd_solver="full").fit(rows)
     spreads = np.sqrt(pca.explained_variance_)
-    kept = spreads > _LEAST * spreads[0]
-    return pca.transform(rows)[:, kept] / spreads[kept]
+    return pca.transform(rows) / np.hypot(spreads, _FLOOR * spreads[0])
 
 
 def _of_atoms(structures, descriptor, species):

@@ -280,7 +280,8 @@ def select(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o",
+            "--output",
+            "-o",
             help="File for the structures (.extxyz, .traj), or for the names of theirs (.csv).",
         ),
     ] = Path("selected.extxyz"),
@@ -291,7 +292,8 @@ def select(
     unlike: Annotated[
         float,
         typer.Option(
-            min=0.0, max=1.0,
+            min=0.0,
+            max=1.0,
             help="The part that is chosen for being unlike others. The rest is drawn at random.",
         ),
     ] = 0.3,

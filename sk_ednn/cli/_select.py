@@ -81,12 +81,15 @@ def show(result) -> None:
         f"random, and {result['unlike']:,} unlike the others{known}"
     )
     distances = [row["distance"] for row in result["chosen"] if row["distance"] is not None]
-    if distances and len(result["chosen"]) < result["pool"]:
+    if distances:
         typer.echo(
-            f"distance from the nearest of those chosen before: {distances[0]:.3g} for the first of "
-            f"these, {distances[-1]:.3g} for the last; at most {result['left']:.3g} for those left"
+            f"distance from the nearest of those chosen before: {distances[0]:.3g} for the first "
+            f"of these, {distances[-1]:.3g} for the last; at most {result['left']:.3g} for those "
+            "left"
         )
-        if result["left"] > 0.5 * distances[0]:
+        if distances[0] == 0:
+            note("All structures of the pool are equal to known ones: a label adds nothing.")
+        elif result["left"] > 0.5 * distances[0]:
             note(
                 "Some structures are left that are nearly as far from all others as the first that "
                 "was chosen: choose more, or a larger --unlike."
