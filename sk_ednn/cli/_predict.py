@@ -221,7 +221,8 @@ def _show_basis(predicted) -> None:
         typer.echo(predicted.basis)
     if "novelty" in predicted.confidence:
         typer.echo(
-            "novel tiles: unlike those of the fit; about 1 % in fields like those of the fit"
+            "novel tiles: unlike those of the fit; in fields like those of the fit about 1 % on "
+            "average, and a few % in the most disordered ones"
         )
     if predicted.structures is not None and predicted.structures.novelty is not None:
         typer.echo(novelty_line(counted(predicted.structures.novelty)))

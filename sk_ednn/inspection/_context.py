@@ -6,9 +6,10 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
+from .._utils.results import Result
 from ..exceptions import TilingError
 from ..fields._in_memory import as_array
 from ._grids import focus_mask, grid_term
@@ -161,7 +162,7 @@ def context_sensitivity(
                         hidden = _hide(values, replacement, order[:, :area])
                         after = tile_model.predict(hidden.reshape(-1, *tile_model.tile_shape))
                         changes[k, g, a, r, samples] += tiles.total(after - before)
-    return Bunch(
+    return Result(
         areas=areas,
         errors=np.abs(predicted - y + changes).mean(axis=(-2, -1)),
         reference=float(np.abs(predicted - y).mean()),

@@ -10,9 +10,10 @@ from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
+from .._utils.results import Result
 from .._utils.steps import first_step
 from ..estimators._unwrap import terms_in, unwrap, unwrap_search
 from ..exceptions import NoveltyWarning, TileModelError
@@ -172,7 +173,7 @@ def couplings(
     by_pair, by_site = basis.projections()
     each = np.array([by_pair.coefficients(some) for some in tables])
     of_sites = by_site.coefficients(sites).T
-    return Bunch(
+    return Result(
         site_values=basis.values,
         displacements=np.array(pairs.displacements, dtype=int).reshape(-1, pairs.n_axes),
         coefficients=dict(zip(basis.pair_functions, each.mean(axis=0), strict=True)),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.utils import Bunch, check_consistent_length
+from sklearn.utils import check_consistent_length
 
+from .._utils.results import Result
 from ..estimators._unwrap import terms_in, unwrap
 from ..exceptions import TilingError
 from ..fields._in_memory import as_array
@@ -84,7 +85,7 @@ def size_transfer(y_true, y_pred, sizes):
     exponent = np.nan
     if len(values) > 1 and (rmse > 0).all():
         exponent = np.polyfit(np.log(values), np.log(rmse), 1)[0]
-    return Bunch(
+    return Result(
         bias=float(bias),
         bias_std_error=float(noise / np.sqrt(N.sum())),
         noise=float(noise),
@@ -163,7 +164,7 @@ def extensivity_report(estimator, X, y=None, *, sizes=None):
     total = predict_list(regressor, samples)
     scale = np.sqrt(np.mean(total**2)) or 1.0
     axes = grid_axes(tilings[0], samples[0].ndim)
-    report = Bunch(
+    report = Result(
         copies=np.array(
             [
                 np.abs(

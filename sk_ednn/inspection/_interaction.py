@@ -5,9 +5,10 @@ from __future__ import annotations
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
+from .._utils.results import Result
 from ..exceptions import TilingError
 from ._grids import grid_axes, grid_term, predict_list
 
@@ -102,7 +103,7 @@ def interaction_profile(
         for d in distances:
             strength[number, d - 1], std_error[number, d - 1] = pairs.interaction(d * direction)
     pairs.require_some(strength)
-    return Bunch(distances=distances, strength=strength, std_error=std_error, window=pairs.window)
+    return Result(distances=distances, strength=strength, std_error=std_error, window=pairs.window)
 
 
 @_validated
@@ -180,7 +181,7 @@ def interaction_map(estimator, X, *, max_distance=None, n_pairs=50, term=None, r
             for each in (place, opposite):
                 strength[each], std_error[each] = found
     pairs.require_some(strength)
-    return Bunch(
+    return Result(
         strength=strength, std_error=std_error, max_distance=max_distance, window=pairs.window
     )
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
+from .._utils.results import Result
 from ..exceptions import TileModelError
 from ..tiling._sampling import sampled_tiles
 from ._grids import grid_term
@@ -155,7 +156,7 @@ def locality_profile(
     total = summed.sum()
     share = summed / total if total > 0 else np.zeros_like(summed)
     within = np.flatnonzero(np.cumsum(share) >= coverage * (1 - 1e-12))
-    return Bunch(
+    return Result(
         distances=distances,
         influence=per_site,
         share=share,

@@ -6,10 +6,10 @@ from numbers import Integral
 
 import numpy as np
 from scipy.linalg import svd
-from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, validate_params
 
 from .._utils.memory import require_memory
+from .._utils.results import Result
 from ..tiling._tiles import Tiles
 
 
@@ -79,7 +79,7 @@ def null_space(tiles, *, max_basis=512):
     else:
         values, basis = svd(counts, compute_uv=False), None
     rank = _rank(values, distinct.sum_matrix.shape)
-    return Bunch(
+    return Result(
         dimension=n_distinct - rank,
         rank=rank,
         n_distinct=n_distinct,

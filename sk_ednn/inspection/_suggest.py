@@ -9,10 +9,11 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
-from sklearn.utils import Bunch, _safe_indexing
+from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import Interval, validate_params
 from tqdm.auto import tqdm
 
+from .._utils.results import Result
 from ..estimators._regressor import EDNNRegressor
 from ..exceptions import TilingError
 from ..fields._array_like import require_array_like
@@ -187,7 +188,7 @@ def suggest_tiling(
     within = np.maximum(tolerance * errors, min_gain)
     good = [k for k in range(len(path)) if means[top] - means[k] <= within[k]]
     focus, context = path[min(good, key=lambda k: _cost(*path[k]))]
-    return Bunch(
+    return Result(
         tiling=_with(template, focus, context),
         focus=focus,
         context=context,

@@ -8,10 +8,11 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
-from sklearn.utils import Bunch, _safe_indexing, check_random_state
+from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.results import Result
 from .._utils.stacklevel import outside_package
 from ..estimators._committee import EDNNCommittee
 from ..estimators._delegation import with_tags_of
@@ -238,7 +239,7 @@ class NoveltyGuard(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
         p_value = (len(self.usual_) - nearer + 1) / (len(self.usual_) + 1)
         # Round-off in the product must not turn equality into "less than".
         novel = p_value <= self.alarm_rate * (1 + 1e-12)
-        return Bunch(indicator=indicator, p_value=p_value, novel=novel)
+        return Result(indicator=indicator, p_value=p_value, novel=novel)
 
     def _reference(self, inner, fields, rng):
         if self.indicator == "leverage":

@@ -8,9 +8,10 @@ from numbers import Integral, Real
 import numpy as np
 from scipy.stats import spearmanr
 from sklearn.neighbors import NearestNeighbors
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
+from .._utils.results import Result
 from .._utils.steps import dense, front_and_last, transformed
 from ..estimators._committee import EDNNCommittee
 from ..estimators._unwrap import fitted_term, unwrap
@@ -19,6 +20,10 @@ from ..tile_models._base import flat
 from ..tiling._equal_tiles import distinct
 from ..tiling._sampling import sampled_tiles
 
+_MEANING = (
+    "a share of 0.01 is the mean over systems like those of the fit; the most disordered of them "
+    "have more"
+)
 # Number of tiles compared at once.
 _BLOCK_TILES = 4096
 
@@ -91,6 +96,14 @@ def novelty(
     error: test on data with known totals whether they separate good predictions from bad ones
     (`NoveltyDisplay`).
 
+    With a `quantile` of 0.99, the mean share over systems like those of the fit is about 0.01. It
+    is not the same for all of them: tiles of the most disordered systems, such as those of the
+    highest temperature, differ most from each other, and have a few times that share. Compare with
+    systems of their kind that were held out of the fit. A novel tile need not be predicted badly.
+
+    The time is that of comparing each tile with up to `max_tiles` others: 75,000 tiles with 10,000
+    of 190 features take seven seconds on one core.
+
     Examples
     --------
     A training field with 2 x 2 sites changed, which 4 x 4 of its 64 tiles see:
@@ -113,12 +126,19 @@ def novelty(
         estimator, X_train, space=space, quantile=quantile, max_tiles=max_tiles, term=term,
         random_state=random_state,
     )  # fmt: skip
-    return Bunch(
+    return NoveltyResult(
         **reference.compare(X),
         threshold=reference.threshold_,
         spread=spread,
         space=reference.space_,
     )
+
+
+class NoveltyResult(Result):
+    """A result that is printed with the meaning of its shares."""
+
+    def __repr__(self):
+        return f"{super().__repr__()}\n{_MEANING}"
 
 
 class TileNovelty:
@@ -204,7 +224,7 @@ class TileNovelty:
             n_tiles += tiles.counts()
         # Samples may have no tiles of the term.
         n_tiles = np.maximum(n_tiles, 1.0)
-        return Bunch(share=n_novel / n_tiles, distance=distance / n_tiles)
+        return NoveltyResult(share=n_novel / n_tiles, distance=distance / n_tiles)
 
 
 def error_ranking(indicator, errors, *, n_bins=5):
@@ -252,7 +272,7 @@ def error_ranking(indicator, errors, *, n_bins=5):
     rank, p_value = spearmanr(indicator, errors) if varies else (np.nan, np.nan)
     order = np.argsort(indicator, kind="stable")
     bins = np.array_split(order, n_bins)
-    return Bunch(
+    return Result(
         spearman=float(np.round(rank, 12)),
         p_value=float(p_value),
         bin_indicator=np.array([np.median(indicator[samples]) for samples in bins]),
