@@ -24,7 +24,14 @@ class AbstractFieldEncoder(TransformerMixin, BaseEstimator, ABC):
 
     Arrays become arrays, lists lists, dask arrays dask arrays, and sources sources: what is read
     piece by piece is encoded piece by piece.
+
+    Attributes
+    ----------
+    encodes_sites : bool
+        True: the channels of a site depend on nothing but its value.
     """
+
+    encodes_sites = True
 
     @abstractmethod
     def _learn(self, fields: Fields) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.stacklevel import outside_package
+from .._utils.steps import front_and_last
 from ..exceptions import NoveltyWarning, TileModelError, TilingError
 from ..fields._axis_labels import compare_labels_and_unit
 from ..fields._fields import check_fields, require_finite
@@ -27,8 +28,10 @@ class LocalUpdates:
 
     Parameters
     ----------
-    model : EDNNRegressor
-        A fitted model; all its terms must have a `GridTiling`.
+    model : EDNNRegressor, or Pipeline that ends in one
+        A fitted model; all its terms must have a `GridTiling`. In a Pipeline, the first step may
+        be an encoder of single sites, `OneHotFields` or `AngleFields`: then the field and the
+        values of moves are labels or angles.
     field : array-like of shape field_shape
         One field, channel axis included. It is copied and keeps its dtype.
 
@@ -76,6 +79,7 @@ class LocalUpdates:
     """
 
     def __init__(self, model, field):
+        self._encoder, model = _parted(model)
         terms = checked_terms(model)
         for _, tiling in terms:
             if not tiling.is_grid:
@@ -83,8 +87,13 @@ class LocalUpdates:
                     "Local updates change sites of a field on a grid, but the tiling of the model "
                     f"is {tiling!r}. Call predict for the changed system."
                 )
-        compare_labels_and_unit(model, [field])
-        fields = model.check_systems([as_array(field, "field", expected="one field")])
+        compare_labels_and_unit(model if self._encoder is None else self._encoder, [field])
+        field = as_array(field, "field", expected="one field")
+        self._plain = None  # the field before it is encoded
+        if self._encoder is not None:
+            self._plain = np.array(field)
+            field = self._encoder.transform([field])[0]
+        fields = model.check_systems([field])
         evaluated = running(model, terms, fields)
         self._incremental = IncrementalTotals(evaluated, fields.stacks[0].values)
         self._single = model._y_ndim == 1
@@ -101,7 +110,7 @@ class LocalUpdates:
     @property
     def field(self) -> np.ndarray:
         """A copy of the current field."""
-        return self._incremental.fields[0]
+        return self._incremental.fields[0] if self._plain is None else self._plain.copy()
 
     @property
     def total(self):
@@ -140,6 +149,9 @@ class LocalUpdates:
         """
         self._n_moves = None  # discards the previous proposal
         sites, values, several = self._checked(sites, values)
+        self._moves = sites, values
+        if self._encoder is not None:
+            values = self._encoder._channels(values)
         self._warn_of_range(values)
         owners = np.zeros(len(sites), dtype=np.intp)
         changes = self._incremental.propose(owners, sites, values)
@@ -183,6 +195,9 @@ class LocalUpdates:
                 "sites of both. Propose them as one move of several sites, or one after the other."
             )
         self._incremental.accept(mask)
+        if self._plain is not None:
+            sites, values = (moves[mask] for moves in self._moves)
+            self._plain[tuple(np.moveaxis(sites, -1, 0))] = values
         change = np.array([math.fsum(column) for column in self._changes[mask].T])
         total = self._total + change
         large = np.abs(self._total) >= np.abs(change)
@@ -213,7 +228,8 @@ class LocalUpdates:
 
     def _checked(self, sites, values):
         """Return sites (n_moves, n_sites, n_axes), their values, and whether an axis was moves."""
-        grid, field = self._incremental.grid, self._incremental.values
+        grid = self._incremental.grid
+        channels = () if self._plain is not None else self._incremental.values.shape[2:]
         sites, values = as_array(sites, "sites"), as_array(values, "values")
         if sites.ndim not in (2, 3) or sites.shape[-1] != len(grid) or sites.dtype.kind not in "iu":
             raise TilingError(
@@ -227,11 +243,11 @@ class LocalUpdates:
         if np.any((sites < 0) | (sites >= grid)):
             outside = sites[np.any((sites < 0) | (sites >= grid), axis=-1)][0]
             raise TilingError(f"sites must be within the grid {grid}; got {outside.tolist()}.")
-        expected = (*sites.shape[:-1], *field.shape[2:])
+        expected = (*sites.shape[:-1], *channels)
         if values.shape != expected:
             raise TilingError(
                 f"values must have shape {expected}, one for each site"
-                f"{' and channel' if field.ndim > 2 else ''}; got {values.shape}."
+                f"{' and channel' if channels else ''}; got {values.shape}."
             )
         several = sites.ndim == 3
         if not several:
@@ -240,7 +256,7 @@ class LocalUpdates:
 
     def _cast(self, values):
         """Return a copy of values in the dtype of the field."""
-        dtype = self._incremental.values.dtype
+        dtype = (self._incremental.values if self._plain is None else self._plain).dtype
         if values.dtype == dtype and dtype.kind != "f":
             return values.copy()
         if values.dtype.kind not in "biuf":
@@ -269,6 +285,16 @@ class LocalUpdates:
         return several
 
 
+def _parted(model):
+    """Return the encoder of single sites in front of a model, or None, and the model."""
+    if not hasattr(model, "steps"):
+        return None, model
+    front, last = front_and_last(model)
+    if len(front) > 1 or not all(getattr(step, "encodes_sites", False) for step in front):
+        return None, model  # which `checked_terms` rejects
+    return (front[0] if front else None), last
+
+
 def checked_terms(model):
     """Return the (tile_model, tiling) of each term of a fitted EDNNRegressor.
 
@@ -279,9 +305,10 @@ def checked_terms(model):
     """
     if not hasattr(model, "fitted_terms"):
         raise TileModelError(
-            f"Local updates need a fitted EDNNRegressor, got {type(model).__name__}. For a "
-            "committee or a search, pass one of its fitted models; for a Pipeline its last step, "
-            "model[-1], and fields and values as that sees them, model[:-1].transform(fields)."
+            "Local updates need a fitted EDNNRegressor, or a Pipeline of OneHotFields or "
+            f"AngleFields and one; got {type(model).__name__}. For a committee or a search, pass "
+            "one of its fitted models; for another Pipeline its last step, model[-1], and fields "
+            "and values as that sees them, model[:-1].transform(fields)."
         )
     check_is_fitted(model)
     return model.fitted_terms()

@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from sklearn.exceptions import NotFittedError
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling
+from sk_ednn.encoders import AngleFields, OneHotFields
 from sk_ednn.evaluation import Direct, LocalUpdates, Unique
 from sk_ednn.exceptions import NoveltyWarning, TileModelError, TilingError
 from sk_ednn.tiling._windows import seen_by
@@ -307,7 +310,7 @@ def test_invalid_models_and_fields_are_rejected():
     spins = make_spins(1, (8, 8))[0]
     with pytest.raises(NotFittedError):
         LocalUpdates(EDNNRegressor(), spins)
-    with pytest.raises(TileModelError, match="fitted EDNNRegressor, got EDNNCommittee"):
+    with pytest.raises(TileModelError, match=r"fitted EDNNRegressor, .*; got EDNNCommittee"):
         LocalUpdates(EDNNCommittee(EDNNRegressor()), spins)
     model = ising(tiling=GridTiling(2, 1))
     with pytest.raises(TilingError, match="not a multiple of focus=2"):
@@ -316,6 +319,63 @@ def test_invalid_models_and_fields_are_rejected():
         LocalUpdates(model, spins[None])
     with pytest.raises(ValueError, match="NaN"):
         LocalUpdates(model, np.full((8, 8), np.nan))
+
+
+@pytest.mark.parametrize("kind", ["labels", "angles"])
+def test_sites_in_front_of_an_encoder_keep_their_values(kind, rng):
+    """Moves of labels and angles: the totals are those of the Pipeline, the field is theirs."""
+    if kind == "labels":
+        encoder, values = OneHotFields(), np.array([4, 7, 2], dtype=np.int8)
+    else:
+        encoder, values = AngleFields(360), rng.uniform(0, 360, size=9).astype(np.float32)
+    X = rng.choice(values, size=(40, 5, 6))
+    tiling = GridTiling(1, (1, 0), channel_axis=-1)
+    model = make_pipeline(encoder, EDNNRegressor(KernelRidge(alpha=1e-2, kernel="rbf"), tiling))
+    model.fit(X, rng.normal(size=40))
+    given = X[0].copy()
+    local = LocalUpdates(model, given)
+    alone = LocalUpdates(model[-1], encoder.transform(X[:1])[0])
+    for _ in range(3):
+        field = local.field
+        sites = np.array([[[0, 0]], [[3, 3]], [[0, 3]]])
+        moved = rng.choice(values, size=(3, 1))
+        costs = local.propose(sites, moved)
+        np.testing.assert_allclose(costs, alone.propose(sites, encoder._channels(moved)))
+        mask = np.array([True, False, True])
+        local.accept(mask)
+        alone.accept(mask)
+        for (site,), (value,) in zip(sites[mask], moved[mask], strict=True):
+            field[tuple(site)] = value
+        np.testing.assert_array_equal(local.field, field)
+        assert local.field.dtype == X.dtype
+        np.testing.assert_allclose(local.total, model.predict(field[None])[0])
+    assert local.propose([[0, 0], [2, 2]], values[:2]) == pytest.approx(
+        alone.propose([[0, 0], [2, 2]], encoder._channels(values[:2]))
+    )
+    np.testing.assert_array_equal(given, X[0])
+    other = copy.copy(local)
+    other.accept()
+    np.testing.assert_array_equal(local.field, field)
+    with pytest.raises(TilingError, match=r"values must have shape \(1,\), one for each site;"):
+        local.propose([[0, 0]], encoder._channels(values[:1]))
+    if kind == "labels":
+        with pytest.raises(ValueError, match="not among the categories"):
+            local.propose([[0, 0]], [5])
+        with pytest.raises(ValueError, match="cannot represent"):
+            local.propose([[0, 0]], [300])
+        with pytest.raises(ValueError, match="no proposal"):
+            local.accept()
+        with pytest.raises(ValueError, match="not among the categories"):
+            LocalUpdates(model, np.full((5, 6), 9))
+
+
+def test_a_pipeline_without_an_encoder_is_its_last_step():
+    model, field = ising(), make_spins(1, (8, 8))[0]
+    piped = Pipeline([("nothing", "passthrough"), ("model", model)])
+    assert LocalUpdates(piped, field).total == LocalUpdates(model, field).total
+    scaled = make_pipeline(FunctionTransformer(np.negative), model)
+    with pytest.raises(TileModelError, match=r"another Pipeline its last step, model\[-1\]"):
+        LocalUpdates(scaled, field)
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])

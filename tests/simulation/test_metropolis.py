@@ -541,4 +541,4 @@ def test_what_an_encoder_cannot_take_is_refused():
     with pytest.raises(TileModelError, match=r"this one has IntensiveContext\. Pass its last step"):
         Metropolis(whole, values=[-1, 1]).run(np.ones((6, 6)), 1)
     with pytest.raises(TileModelError, match=r"model\[-1\], and fields and values"):
-        LocalUpdates(model, start)
+        LocalUpdates(whole, np.ones((6, 6)))
