@@ -331,13 +331,15 @@ def inspect(
 ):
     """Describe a model file, without running code in it."""
     from . import _inspect
+    from ._inspect_summary import summary_of
 
     with one_line_errors():
         description = _inspect.description_of(model)
     if as_json:
         _print_json(description)
         return
-    for name, value in _inspect.report_of(description, everything):
+    first = summary_of(description, model)
+    for name, value in first + _inspect.report_of(description, everything):
         typer.echo(_inspect.printable(f"{name}: {value}"))
     if not everything:
         typer.echo("(--all prints the rest)")

@@ -29,7 +29,11 @@ def report_of(description: dict[str, Any], everything=True) -> list[tuple[str, s
         if description.get(name) is not None:
             rows.append((name, str(description[name])))
     for title in ("about", "training"):
-        rows += [(f"{title}: {key}", text) for key, text in _flat(description.get(title) or {})]
+        rows += [
+            (f"{title}: {key}", text)
+            for key, text in _flat(description.get(title) or {})
+            if everything or key != "verdict.words"  # which is the verdict of the summary
+        ]
     rows += [
         (f"parameters: {key}", text)
         for key, text in _flat(description.get("parameters") or {})
@@ -64,7 +68,7 @@ def _flat(values):
 
 def _text(value) -> str:
     try:
-        return str(value)
+        return f"{value:.4g}" if isinstance(value, float) else str(value)
     except RecursionError:
         return "nested too deeply to be shown"
 

@@ -16,6 +16,8 @@ from sklearn.preprocessing import PolynomialFeatures
 
 from sk_ednn import EDNNRegressor, GridTiling
 from sk_ednn.cli._errors import one_line_errors
+from sk_ednn.cli._inspect_summary import summary_of
+from sk_ednn.encoders import IntensiveContext
 from sk_ednn.files import load, save
 from sk_ednn.metrics import extensive_errors
 from sk_ednn.tiling import ChannelScaler
@@ -232,6 +234,41 @@ def test_inspect_says_what_a_file_holds(run, folder):
     assert result["size"] == (folder / "seen.ednn").stat().st_size
     shown = run("inspect seen.ednn").stdout
     assert "parameters: tiling.focus" in shown and result["digest"][:20] in shown
+
+
+def test_inspect_begins_with_what_to_do(run, folder):
+    """The command that it prints works, with the data of the fit for new data."""
+    X = np.load(folder / "X.npy")
+    np.savez(folder / "turn.npz", X=np.pi * (X > 0), y=np.load(folder / "y.npy"))
+    run("fit turn.npz -m quadratic --angles 2pi --context 2,1 -o turn.ednn -q")
+    lines = run("inspect turn.ednn").stdout.splitlines()
+    rows = dict(line.split(": ", 1) for line in lines[:6])
+    assert list(rows) == ["model", "tiles", "range", "values", "verdict", "next"]
+    assert rows["tiles"] == "5 × 3 sites with 2 channels"
+    assert rows["range"] == "sites more than 4 × 2 apart along an axis do not interact"
+    assert "angles" in rows["values"] and "held back" in rows["verdict"]
+    run(rows["next"].removeprefix("sk-ednn ").replace("FIELDS.npy", "turn.npz"))
+
+
+@pytest.mark.parametrize("far", [False, True])
+def test_inspect_claims_no_range_of_what_sees_the_whole_field(far, run, folder):
+    X, y = np.load(folder / "X.npy").astype(float), np.load(folder / "y.npy")
+    regressor = EDNNRegressor(Ridge(), GridTiling(1, 1, channel_axis=-1 if far else None))
+    model = make_pipeline(IntensiveContext(channel_axis=None), regressor) if far else regressor
+    save(model.fit(X, y), folder / "far.ednn")
+    shown = run("inspect far.ednn").stdout
+    assert ("range: " in shown) != far and "tiles: 3 × 3 sites" in shown
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [None, [], {"a": 1}, {"b": "GridTiling", "tile_shape": "(1, 2"}, {"a": {}, "cutoff": "x" * 99},
+     {"a": "GridTiling", "tile_shape": "(9,)", "x.tile_shape": "()"}, {"model": "'spectrum'"}],
+)  # fmt: skip
+def test_summaries_take_any_parameters(parameters):
+    for about in (None, "text", {"verdict": 3}, {"verdict": {"words": 3}}):
+        rows = summary_of({"parameters": parameters, "about": about}, "m.ednn")
+        assert all(isinstance(part, str) for row in rows for part in row)
 
 
 def test_inspect_shows_no_control_characters(run, folder):
