@@ -17,6 +17,7 @@ _FLOAT = re.compile(r"[+-]?\d*\.(\d+([eEdD][+-]?\d+)?)")
 # Decimals, and numbers with as many, from which on a shorter last one was cut.
 _DECIMALS, _ALIKE = 4, 5
 _LINES = 20
+_TABLES = {".csv", ".tsv", ".xlsx", ".xls", ".ods"}
 
 
 def require_plain(path) -> None:
@@ -89,6 +90,7 @@ def files_of(name: str) -> list[tuple[str, str | None]]:
     ----------
     name : str
         Name of a file, of a folder for all files in it, or a pattern, with or without ``@index``.
+        Tables in a folder are not among its files unless there are no others.
 
     Raises
     ------
@@ -119,11 +121,30 @@ def files_of(name: str) -> list[tuple[str, str | None]]:
     return [(file, index) for file in files]
 
 
+def tables_in(folder) -> list[str]:
+    """Return the tables in a folder, sorted, which may have the totals of the files beside them.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Anything else than a folder has none.
+    """
+    path = Path(folder)
+    if not path.is_dir():
+        return []
+    return sorted(
+        str(file) for file in path.iterdir()
+        if file.suffix.lower() in _TABLES and not file.name.startswith(".") and file.is_file()
+    )  # fmt: skip
+
+
 def _matches(name) -> list[str] | None:
     path = Path(name)
     if path.is_dir():
-        files = sorted(str(file) for file in path.iterdir() if not file.name.startswith("."))
-        return [file for file in files if Path(file).is_file()] or None
+        shown = sorted(str(file) for file in path.iterdir() if not file.name.startswith("."))
+        files = [file for file in shown if Path(file).is_file()]
+        tables = set(tables_in(path))
+        return [file for file in files if file not in tables] or files or None
     if path.exists():
         return [name]
     return sorted(glob.glob(name, recursive=True)) or None

@@ -14,7 +14,7 @@ from ._confidence import LEVEL, coverage
 from ._files import check_array_file, check_readable
 from ._inputs import load_model, read_fields_for, read_targets
 from ._inspect import printable
-from ._named_totals import read_energies, read_totals
+from ._named_totals import note_tables, read_energies, read_totals
 from ._paths import check_paths
 from ._picture_names import are_pictures
 from ._predict import require_model_of_fields
@@ -56,6 +56,7 @@ def _errors(options) -> dict[str, Any]:
     if structures:
         from ._structures import naming, read_for
 
+        note_tables(options.fields, options.targets)
         read = read_for(model, options.fields)
         with naming(read.places):
             return {"structures": len(read.structures), **_of_structures(model, read, options)}

@@ -10,7 +10,7 @@ import typer
 from . import _densities
 from ._encoders import encoder_of
 from ._inputs import channels_line, read_fields, read_targets, say, tiling_of
-from ._named_totals import read_energies, read_totals
+from ._named_totals import note_tables, read_energies, read_totals
 from ._structure_names import are_structures
 
 
@@ -53,6 +53,7 @@ def _read(options) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _read_densities(options) -> tuple[list, np.ndarray, list[str]]:
+    note_tables(options.fields, options.targets)
     read = _densities.read(options.fields, options.density_unit)
     y = read_totals(options.targets, options.unit, read.files, partial(say, options), "densities").y
     return read.densities, _totals(y), read.places
@@ -70,6 +71,7 @@ def read_structures(options):
         return None
     from ._structures import read
 
+    note_tables(options.fields, options.targets)
     return read(options.fields)
 
 

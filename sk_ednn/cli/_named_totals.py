@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._files import check_array_file
+from .._utils.file_names import tables_in
+from ._files import check_array_file, split_name
 from ._inputs import read_targets
 from ._table_numbers import is_number
 from ._table_text import rows_of, text_of
@@ -107,6 +108,25 @@ def read_energies(targets: str, unit: str | None, files: Sequence[str], say) -> 
     if factor != 1:
         say(f"energies are converted from {unit} to eV, in which potentials predict")
     return factor * y
+
+
+def note_tables(systems: str, targets: str | None) -> None:
+    """Print a note on tables among files of structures or densities, which have no systems.
+
+    Parameters
+    ----------
+    systems : str
+        A name of these files.
+    targets : str or None
+        File of the totals.
+    """
+    known = None if targets is None else split_name(targets)[0]
+    for table in tables_in(systems):
+        if known is None or not (known.exists() and known.samefile(table)):
+            note(
+                f"{table} is a table, and contains no systems. If it has their totals, pass it as "
+                "the second argument."
+            )
 
 
 def _table(path, n):

@@ -112,7 +112,7 @@ class Fit:
             if not self.targets_name and targets == self.fields:
                 raise ValueError("Choose the array or table column with the totals.")
             words.append(part_of(targets, self.targets_name))
-        elif self.targets is not None:
+        elif self.targets is not None and self.targets != self.fields:
             words.append(part_of(self.targets, self.targets_name))
         options: dict[str, Any] = {"model": self.model}
         if not self.structures:

@@ -74,8 +74,7 @@ POTENTIAL_CARDS = (
     Card(
         "auto",
         "Choose for me",
-        "A network of atoms where the files have forces, otherwise a model of pictures of the "
-        "sheets.",
+        "A network of atoms, or, for sheets without forces, a model of their pictures.",
     ),
     Card(
         "spectrum",

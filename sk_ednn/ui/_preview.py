@@ -127,11 +127,15 @@ class Structures(Systems):
         names_by_kind = {kind: list(labels[kind].names()) for kind in ("energy", "forces", "stress")
                  if kind in labels}  # fmt: skip
         kinds = [kind for kind, names in names_by_kind.items() if names]
+        self.has_energies = "energy" in kinds
         self.labels = (
-            f"The files have: {', '.join(kinds)}."
-            if kinds
-            else "The files have no energies: choose a table with a total for each structure."
+            f"The files have: {', '.join(kinds)}." if kinds else "The files have no labels."
         )
+        if not self.has_energies:
+            self.labels += (
+                " Choose a table of energies below: its rows belong to the files that they name, "
+                "or to the structures in their order."
+            )
         self.header = ("structure", "atoms", "formula")
         self.table = tuple(
             (str(k), str(len(atoms)), atoms.get_chemical_formula())
@@ -157,5 +161,5 @@ def structures(path: Path) -> Structures:
     from ..structures import read_structures
 
     name = str(path)
-    loaded = read_structures(f"{name}/*" if path.is_dir() else name)
+    loaded = read_structures(name)
     return Structures(loaded[:_MOST_LISTED], len(loaded) > _MOST_LISTED)

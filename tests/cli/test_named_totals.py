@@ -200,3 +200,17 @@ def test_densities_belong_to_the_files_that_rows_name(tmp_path):
     name = table(tmp_path / "t.csv", {"density": ["c", "a", "b"], "T": [3.0, 1.0, 2.0]}, range(3))
     y = read_totals(str(name), None, files, print, "densities").y
     np.testing.assert_array_equal(y, [1, 2, 3])
+
+
+def test_a_table_among_the_files_is_none_of_them(go, cells, tmp_path):
+    folder = tmp_path / "together"
+    folder.mkdir()
+    for name in FILES:
+        (folder / name.partition("/")[2]).write_bytes((cells[0] / name).read_bytes())
+    # Before the others in the alphabet, so that the first file is no structure.
+    table(folder / "a.csv", {"file": NAMES["without folder"], "energy": cells[1]})
+    said = go(f"fit {folder} {folder}/a.csv --epochs 1 --cutoff 4 -o g.ednn")
+    assert "12 structures" in said.stderr and "is a table" not in said.stderr
+    said = go(f"fit {folder} --epochs 1 -o h.ednn", 1).stderr
+    assert "a.csv is a table, and contains no systems" in said
+    assert "12 structures have no energ" in said or "no energies" in said

@@ -453,13 +453,35 @@ def test_structures_are_drawn_in_three_dimensions(visit, tmp_path):
     one.page.wait_for_selector("text=4 structures of 8 atoms: Si.")
     one.page.wait_for_selector("text=The files have: energy, forces")
     one.shoot("structures")
-    # Their energies and units are in their files.
-    assert one.page.query_selector("input[aria-label^='Unit of the totals']") is None
+    one.page.wait_for_selector("button:has-text('Start the fit'):enabled")
+    assert "csv" not in one.page.inner_text("code")
+    # A table that is dropped has other energies.
     (tmp_path / "energies.csv").write_text("energy\n1\n2\n3\n4\n")
-    with one.page.expect_file_chooser() as chooser:
-        one.page.click(".q-uploader__header .q-btn >> nth=0")
-    chooser.value.set_files(tmp_path / "energies.csv")
-    one.page.wait_for_selector("text=energies of structures are read from the files")
+    one.choose(tmp_path / "energies.csv")
+    one.page.wait_for_function("document.querySelector('code').innerText.includes('csv::energy')")
+    pick(one.page, "Energies", "in the files")
+    one.page.wait_for_function("!document.querySelector('code').innerText.includes('csv')")
+
+
+def test_structures_without_energies_ask_for_a_table(visit, tmp_path):
+    """Cells are dropped alone, which cannot be fitted, and with a table of their names."""
+    build = pytest.importorskip("ase.build")
+    write = pytest.importorskip("ase.io").write
+    paths = [tmp_path / "energies.csv"]
+    lines = ["file,energy (kJ/mol)"]
+    for k in range(6):
+        paths.append(tmp_path / f"cell{k}.cif")
+        write(paths[-1], build.bulk("Cu", cubic=True, a=3.5 + 0.05 * k))
+        lines.append(f"cell{5 - k},{(2 - k) ** 2}.5")  # in another order than the files
+    paths[0].write_text("\n".join(lines) + "\n")
+    one = visit()
+    page = one.page
+    one.choose(paths[1:])
+    page.wait_for_selector("text=Choose a table with the energies of the structures.")
+    one.choose(paths)
+    page.wait_for_function("document.querySelector('code')?.innerText.includes('csv::energy (kJ')")
+    one.shoot("energies-in-a-table")
+    page.wait_for_selector("button:has-text('Start the fit'):enabled")
 
 
 def test_damaged_file_is_named_and_nothing_starts(visit, place):

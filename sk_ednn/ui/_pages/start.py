@@ -91,16 +91,11 @@ class _Start:
     # --- data -----------------------------------------------------------------------------
 
     async def uploaded(self, paths):
-        """Use the dropped files: a file, perhaps with its table, or structures as their folder."""
+        """Use the dropped files: a file or structures as their folder, perhaps with a table."""
         tables = [path for path in paths if kind_of(path) == "table"]
         systems = [path for path in paths if path not in tables]
         structures = [path for path in systems if kind_of(path) == "structures"]
-        if tables and (structures or (self.fit.structures and not systems)):
-            complain(
-                f"{tables[0].name} is a table, but energies of structures are read from the files "
-                "of the structures. Drop these without it."
-            )
-        elif systems:
+        if systems:
             several = len(systems) > 1 and structures == systems
             self.files.select(systems[0])
             chosen = systems[0].parent if several else systems[0]
@@ -252,28 +247,32 @@ class _Start:
 
     def draw_totals(self):
         """Choose the totals: an array of the same file, another file, or those of structures."""
-        if self.fit.structures:
+        structures = self.fit.structures
+        if structures:
             text("p", self.data.labels)
+            self.options = {(self.fit.fields, ""): "in the files"} if self.data.has_energies else {}
+            where, unit = "Energies in a table", "Unit of energies in a table, such as kJ/mol"
         else:
             mine = [a for a in self.arrays
                     if a.name != self.fit.fields_name and len(a.shape) in (1, 2)
                     and a.shape[0] == self.data.n]  # fmt: skip
             self.options = {(self.fit.fields, a.name): f"{a.name} ({a.dtype})" for a in mine}
-            value = (self.fit.fields, self.fit.targets_name)
-            if value not in self.options:
-                value = next(iter(self.options), None)
-            self.totals = ui.select(
-                self.labels(), value=self.key(value), label="Totals", on_change=self.other_totals
-            ).props("outlined dense options-dense").classes("w-full")  # fmt: skip
-            self.take_totals(value)
-            # Open where the file of the fields has none: they must be in another one.
-            others = ui.expansion("Totals in another file", value=value is None)
-            with others.classes("w-full").props("dense"):
-                self.other = Browser(self.site, _TOTALS, self.add_totals, label="Files with totals")
-                self.other.open_beside(self.fit.fields)
-                uploader(self.site, _TOTALS, self.upload_totals, label="or drop a table here")
-            unit = ui.input("Unit of the totals, such as eV", on_change=self.set("unit"))
-            unit.props("outlined dense")
+            where, unit = "Totals in another file", "Unit of the totals, such as eV"
+        value = (self.fit.fields, self.fit.targets_name)
+        if value not in self.options:
+            value = next(iter(self.options), None)
+        self.totals = ui.select(
+            self.labels(), value=self.key(value), label="Energies" if structures else "Totals",
+            on_change=self.other_totals,
+        ).props("outlined dense options-dense").classes("w-full")  # fmt: skip
+        self.take_totals(value)
+        # Open where the file of the systems has none: they must be in another one.
+        others = ui.expansion(where, value=value is None)
+        with others.classes("w-full").props("dense"):
+            self.other = Browser(self.site, _TOTALS, self.add_totals, label="Files with totals")
+            self.other.open_beside(self.fit.fields)
+            uploader(self.site, _TOTALS, self.upload_totals, label="or drop a table here")
+        ui.input(unit, on_change=self.set("unit")).props("outlined dense").classes("w-full")
 
     def labels(self):
         return {self.key(value): words for value, words in self.options.items()}
@@ -483,7 +482,10 @@ class _Start:
     def words(self):
         """Return the command as words, if the data suit it."""
         words = self.fit.words()
-        if not self.fit.structures:
+        if self.fit.structures:
+            if not self.data.has_energies and self.fit.targets is None:
+                raise ValueError("Choose a table with the energies of the structures.")
+        else:
             self.data.check(self.fit)
         return words
 
