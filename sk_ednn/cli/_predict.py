@@ -380,6 +380,8 @@ def _confidence(options, estimator, X, y, structures) -> tuple[dict[str, np.ndar
         half = half_width_of(estimator, X, held_out, confidence.LEVEL).reshape(np.shape(y))
     if half is not None:
         columns["half_width"] = half
+        if structures is not None and half.ndim == 1:
+            columns["half_width_per_atom"] = half / structures.sizes
     if options.novelty is not None:
         say(options, f"comparing tiles with those of {options.novelty}")
         columns["novelty"] = confidence.novelty_of(estimator, options.novelty, X)
@@ -417,6 +419,8 @@ def _write_table(path, predicted) -> None:
     more = [title_of(name, predicted.unit) for name in columns]
     if "half_width" in confidence:
         more += [f"{name} plus or minus (90 %){unit}" for name in names]
+    if "half_width_per_atom" in confidence:  # by which to sort what is doubtful
+        more.append(f"per atom plus or minus (90 %){unit}")
     more += ["novelty"] if "novelty" in confidence else []
     extra = [_rows(values) for values in confidence.values()]
     known = [values.tolist() for values in columns.values()]

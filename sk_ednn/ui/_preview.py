@@ -129,7 +129,7 @@ class Structures(Systems):
         kinds = [kind for kind, names in names_by_kind.items() if names]
         self.has_energies = "energy" in kinds
         self.labels = (
-            f"The files have: {', '.join(kinds)}." if kinds else "The files have no labels."
+            f"The files have: {', '.join(kinds)}." if kinds else "The files have no energies."
         )
         if not self.has_energies:
             self.labels += (

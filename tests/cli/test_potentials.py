@@ -897,6 +897,10 @@ def test_a_fit_stores_errors_from_which_predict_makes_intervals(go, files, calib
     assert [float(row["total plus or minus (90 %) (eV)"]) for row in rows] == pytest.approx(
         half, rel=1e-5
     )
+    sizes = [len(each) for each in new]
+    assert [float(row["per atom plus or minus (90 %) (eV)"]) for row in rows] == pytest.approx(
+        np.divide(half, sizes), rel=1e-5
+    )
     assert [float(row["std over the networks (eV)"]) for row in rows] == pytest.approx(std)
     assert words in go("predict sure.ednn unseen.extxyz -o sure.extxyz").stdout
     out = io.read(files / "sure.extxyz", ":")
