@@ -9,6 +9,12 @@ _VOWEL_NAMES = "AEFHILMNORSX"
 _LARGEST_PLAIN = 1e15
 # Decimals say nothing beside intervals of this power of ten and wider ones.
 _TENS_WITHOUT = 2
+# Usual names of arrays of fields, and of totals, in files.
+FIELD_NAMES = ("X", "fields", "x", "data", "spins", "theta")
+TOTAL_NAMES = ("y", "targets", "energies", "energy", "totals")
+# Digits of totals below this share of the largest are those of rounding, and are not printed, nor
+# are narrower widths.
+DIGITS_OF_TOTALS = 1e-9
 # Intervals that rest on fewer errors are said to be wider for that.
 _FEW_ERRORS = 20
 # From so many on, an interval of nine of ten is within the largest error.
@@ -58,6 +64,35 @@ def rounded(value, width) -> str:
     tens = math.floor(math.log10(width))
     text = f"{value:.{1 - min(tens, 0) if tens < _TENS_WITHOUT else 0}f}"
     return text.removeprefix("-") if float(text) == 0 else text
+
+
+def digits_of(value, width, largest) -> str:
+    """Return a total with the digits that its interval leaves; six if it has none.
+
+    Parameters
+    ----------
+    value : float
+    width : float or None
+        Half the width of the interval.
+    largest : float
+        The largest size of totals that are printed beside it.
+
+    Examples
+    --------
+    >>> from sk_ednn._utils.wording import digits_of
+    >>> [digits_of(-17445.898741, width, 17446.0) for width in (None, 410.0, 0.3, 0.0003, 1e-9)]
+    ['-17445.9', '-17446', '-17445.90', '-17445.89874', '-17445.899']
+    >>> digits_of(-8192.000000000002, 1e-12, 8192.0)
+    '-8192'
+    """
+    if width is None or not math.isfinite(width):
+        return f"{value:.6g}"
+    least = DIGITS_OF_TOTALS * abs(largest)
+    if width > least:
+        return rounded(value, width)
+    # The total may be off by the least width, which no digit shows. An exact total is whole then.
+    text = rounded(value, 1000 * least)
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def about(seconds) -> str:

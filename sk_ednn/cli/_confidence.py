@@ -7,13 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .._utils.wording import rounded
+from .._utils.wording import DIGITS_OF_TOTALS
 from ._inputs import read_fields
 
 LEVEL = 0.9
-# Digits of totals below this share of the largest are those of rounding, and are not printed, nor
-# are narrower widths.
-_OF_DIGITS = 1e-9
 
 
 def errors_in(table: Path):
@@ -103,35 +100,6 @@ def basis(held_out, kind="system", largest=None) -> str:
     return text
 
 
-def digits_of(value, width, largest) -> str:
-    """Return a total with the digits that its interval leaves; six if it has none.
-
-    Parameters
-    ----------
-    value : float
-    width : float or None
-        Half the width of the interval.
-    largest : float
-        The largest size of totals that are printed beside it.
-
-    Examples
-    --------
-    >>> from sk_ednn.cli._confidence import digits_of
-    >>> [digits_of(-17445.898741, width, 17446.0) for width in (None, 410.0, 0.3, 0.0003, 1e-9)]
-    ['-17445.9', '-17446', '-17445.90', '-17445.89874', '-17445.899']
-    >>> digits_of(-8192.000000000002, 1e-12, 8192.0)
-    '-8192'
-    """
-    if width is None or not np.isfinite(width):
-        return f"{value:.6g}"
-    least = _OF_DIGITS * abs(largest)
-    if width > least:
-        return rounded(value, width)
-    # The total may be off by the least width, which no digit shows. An exact total is whole then.
-    text = rounded(value, 1000 * least)
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
 def within(widths, totals, unit, size=None) -> str:
     """Return intervals of the totals of a system in words.
 
@@ -156,7 +124,7 @@ def within(widths, totals, unit, size=None) -> str:
     """
     wide = []
     for width, total in zip(widths, totals, strict=True):
-        least = _OF_DIGITS * abs(total)
+        least = DIGITS_OF_TOTALS * abs(total)
         wide.append(f"{width:.2g}{unit}" if width >= least else f"less than {least:.1g}{unit}")
     if size is not None:
         wide.append(f"{widths[0] / size:.2g}{unit}/atom")

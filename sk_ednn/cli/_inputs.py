@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import typer
 
+from .._utils.wording import FIELD_NAMES, TOTAL_NAMES
 from ._files import read_array
 from ._wanted import note
 
 if TYPE_CHECKING:
     from ..tiling import GridTiling
-
-FIELD_KEYS = ("X", "fields", "x", "data", "spins", "theta")
-TARGET_KEYS = ("y", "targets", "energies", "energy", "totals")
 
 
 def chosen(option: str, value: str, choices: dict[str, Any]):
@@ -49,7 +47,7 @@ def read_fields(name: str, field_ndim: int | str | None = None, named=None) -> n
         Receives the unit that the file names.
     """
     least = min(2, field_ndim) if isinstance(field_ndim, int) else 2
-    X = read_array(name, FIELD_KEYS, range(least, 65), TARGET_KEYS, named=named, argument="fields")
+    X = read_array(name, FIELD_NAMES, range(least, 65), TOTAL_NAMES, named=named, argument="fields")
     if X.ndim == field_ndim:
         note(f"{name} is read as one field of shape {X.shape}, as the model expects.")
     if X.ndim == field_ndim or (field_ndim == "all" and X.ndim):
@@ -90,7 +88,7 @@ def read_targets(name: str, unit: str | None = None) -> np.ndarray:
     unit : str, default=None
         Their unit. A file that names another is rejected.
     """
-    y = read_array(name, TARGET_KEYS, range(1, 3), FIELD_KEYS, unit, argument="targets")
+    y = read_array(name, TOTAL_NAMES, range(1, 3), FIELD_NAMES, unit, argument="targets")
     if y.ndim == 0:
         raise ValueError(
             f"{name} must contain targets, one per field; got a single number. Write a single "

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import typer
 
-from .._utils.wording import with_article
+from .._utils.wording import digits_of, with_article
 from .._utils.writing import replacing
 from . import _config, _densities, _runs
-from ._confidence import digits_of, within
+from ._confidence import within
 from ._files import check_array_file, check_readable, write_arrays
 from ._inputs import load_model, read_fields_for, say
 from ._inspect import printable

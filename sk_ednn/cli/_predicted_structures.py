@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._confidence import digits_of
+from .._utils.wording import digits_of
 
 # Novelty above which the surroundings of an atom are unlike those of the fit.
 UNLIKE = 1.0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ._confidence import LEVEL, basis, digits_of, within
+from .._utils.wording import digits_of
+from ._confidence import LEVEL, basis, within
 from ._predicted_structures import (
     PredictedStructures,
     counted,

@@ -25,8 +25,6 @@ _NAMED_STRUCTURES = ("POSCAR", "CONTCAR", "XDATCAR", "OUTCAR", "vasprun")
 _BEGINNING_BYTES = 1 << 20  # of a table
 _SEPARATOR_LINE = re.compile(r'\s*"?sep=([;,\t|])"?[;,\t|]*(?:\r\n?|\n)')
 _MOST_ENTRIES = 2000  # of one folder
-FIELD_NAMES = ("X", "fields", "x", "data")
-TARGET_NAMES = ("y", "targets", "energies", "energy", "totals")
 
 
 @dataclass(frozen=True)
@@ -187,7 +185,7 @@ _LISTERS = {".npy": _in_npy, ".npz": _in_npz, ".zarr": _in_zarr}
 
 
 def usual(arrays, names, n_axes) -> str | None:
-    """Return the default name: a usual one, or the only candidate.
+    """Return the default name: a usual one, the only one that ends in one, or the only candidate.
 
     Parameters
     ----------
@@ -198,16 +196,23 @@ def usual(arrays, names, n_axes) -> str | None:
 
     Examples
     --------
-    >>> from sk_ednn.ui._data import Array, FIELD_NAMES, usual
+    >>> from sk_ednn._utils.wording import FIELD_NAMES, TOTAL_NAMES
+    >>> from sk_ednn.ui._data import Array, usual
     >>> arrays = [Array("y", (500,), "float64"), Array("spins", (500, 8, 8), "int8")]
     >>> usual(arrays, FIELD_NAMES, range(2, 9))
     'spins'
+    >>> arrays = [Array("runs/T", (500,), "float64"), Array("runs/energy", (500,), "float64")]
+    >>> usual(arrays, TOTAL_NAMES, range(1, 2))
+    'runs/energy'
     """
     by_name = {array.name: array for array in arrays}
     preferred = next((name for name in names if name in by_name), None)
     if preferred is not None:
         return preferred
     fit = [array.name for array in arrays if len(array.shape) in n_axes]
+    ends = [name for name in fit if name.rpartition("/")[2] in names]
+    if len(ends) == 1:
+        return ends[0]
     return fit[0] if len(fit) == 1 else None
 
 

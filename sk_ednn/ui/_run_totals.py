@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import csv
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from .._utils.wording import digits_of
+
+# In the names of columns of intervals.
+_WIDTH, _PER_ATOM = "plus or minus", "per atom"
 # The table that a fit leaves of the totals it was judged on.
 PREDICTIONS = "predictions.csv"
 
@@ -60,13 +65,45 @@ def predicted_of(run) -> tuple[list[str], list[list[str]]]:
                 header, *rows = csv.reader(file)
         except (FileNotFoundError, ValueError, UnicodeDecodeError, csv.Error):
             continue
-        digits = [2 if "plus or minus" in name else 6 for name in header]
-        return header, [[_number(*cell) for cell in zip(row, digits, strict=False)] for row in rows]
+        return header, _shortened(header, rows)
     return [], []
 
 
-def _number(cell, digits) -> str:
+def _shortened(header, rows) -> list[list[str]]:
+    """Return cells with the digits that the interval in the same row leaves.
+
+    Rows may be of any length, since others may have written the file.
+    """
+    partners = [_partner(name, header) for name in header]
+    atoms = header.index("atoms") if "atoms" in header else None
+    sizes = [[abs(_float(row, j)) for row in rows] for j in range(len(header))]
+    largest = [max(filter(math.isfinite, column), default=0.0) for column in sizes]
+    shown = []
+    for row in rows:
+        cells = []
+        for j, (name, cell) in enumerate(zip(header, row, strict=False)):
+            value, width = _float(row, j), _float(row, partners[j])
+            if name.startswith(_PER_ATOM):
+                width /= _float(row, atoms) or math.nan
+            if math.isnan(value):
+                cells.append(cell)
+            elif _WIDTH in name:
+                cells.append(f"{value:.2g}")
+            else:
+                cells.append(digits_of(value, width, largest[j]))
+        shown.append(cells)
+    return shown
+
+
+def _partner(name, header) -> int | None:
+    """Return the column of the intervals of a column."""
+    base = "total" if name.startswith(_PER_ATOM) else name.partition(" (")[0]
+    return next((k for k, other in enumerate(header) if other.startswith(f"{base} {_WIDTH}")), None)
+
+
+def _float(row, column) -> float:
+    """Return the number in a column of a row, NaN if there is none."""
     try:
-        return f"{float(cell):.{digits}g}"
-    except ValueError:
-        return cell
+        return math.nan if column is None else float(row[column])
+    except (ValueError, IndexError):
+        return math.nan

@@ -24,6 +24,7 @@ from sk_ednn.ui._run_counts import counting_of, furthest_of
 from sk_ednn.ui._run_curves import curves_of, seconds_left
 from sk_ednn.ui._run_results import errors_of, unit_of
 from sk_ednn.ui._run_table import RunRows, View
+from sk_ednn.ui._run_totals import predicted_of
 from sk_ednn.ui._runs import given_of, row_of
 from sk_ednn.ui._search import lower_hull, progress
 from sk_ednn.ui._site import only_set, shown_command
@@ -767,3 +768,46 @@ def test_names_that_are_no_utf_8_can_be_sent_to_the_browser(tmp_path):
     assert json.dumps(shown_command(["fit", name]))
     site = SimpleNamespace(opened=[tmp_path])
     assert json.dumps(Site.shown(site, tmp_path / name)).endswith('d?.npz"')
+
+
+ID = "20260103-000000-abcd"
+
+
+def table_of(folder, text):
+    """Return the table that the page of a prediction shows."""
+    path = folder / ID
+    path.mkdir(parents=True, exist_ok=True)
+    described = {"id": ID, "kind": "predict", "argv": [], "settings": {}, "data": {},
+                 "versions": {}, "started": "2026-01-03T00:00:00.000Z", "cwd": "/"}  # fmt: skip
+    (path / "run.json").write_text(json.dumps(described))
+    (path / "totals.csv").write_text(text)
+    return predicted_of(runs.RunFolder(folder)[ID])
+
+
+def test_totals_have_the_digits_that_their_intervals_leave(tmp_path):
+    """As `sk-ednn predict` prints them."""
+    header, rows = table_of(
+        tmp_path,
+        "index,structure,total (eV),atoms,per atom (eV),total plus or minus (90 %) (eV),novelty\n"
+        "0,a.xyz,-17445.898741,8,-2180.737342625,0.000302,0.12345678\n"
+        "1,b.xyz,-15573.591789,100,-155.73591789,41.5,0.5\n"
+        "2,c.xyz,-15573.591789,100,-155.73591789,nan,0.5\n",
+    )
+    assert header[2] == "total (eV)"
+    assert rows[0] == ["0", "a.xyz", "-17445.89874", "8", "-2180.737343", "0.0003", "0.123457"]
+    assert rows[1] == ["1", "b.xyz", "-15573.6", "100", "-155.74", "42", "0.5"]
+    assert rows[2][2:5] == ["-15573.6", "100", "-155.736"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "index,total\n", "index,total\n0\n1,2,3\n", "index,total\n0,inf\n1,nan\n",
+        "total,total,total plus or minus (90 %)\n1,x,-1\n2,3\n", "atoms,per atom\n0,1\nx,2\n",
+        "per atom,total plus or minus\n1,2\n",
+    ],
+)  # fmt: skip
+def test_tables_of_others_may_have_any_rows(text, tmp_path):
+    rows = table_of(tmp_path, text)[1]
+    assert len(rows) == max(0, len(text.splitlines()) - 1)
+    assert all(isinstance(cell, str) for row in rows for cell in row)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from fastapi import Request
 from nicegui import ui
 
+from ..._utils.wording import FIELD_NAMES, TOTAL_NAMES
 from .. import _model_cards, _model_times, _preview
 from .._choose import Browser, uploader
 from .._data import (
-    FIELD_NAMES,
-    TARGET_NAMES,
     Array,
     arrays_in,
     kind_of,
@@ -131,7 +130,7 @@ class _Start:
                 arrays = await aside(arrays_in, path)
                 name = usual(arrays, FIELD_NAMES, range(2, 9))
                 fit.fields_name = name or next((a.name for a in arrays), "")
-                totals = usual(arrays, TARGET_NAMES, range(1, 2))
+                totals = usual(arrays, TOTAL_NAMES, range(1, 2))
                 fit.targets_name = totals or ""
                 data = await self.read(fit)
         except Exception as error:  # whatever readers of files of others raise
@@ -316,7 +315,7 @@ class _Start:
             return
         for name, title in names.items():
             self.options[(path, name)] = f"{path.name}: {title}" if name else path.name
-        likely = [name for name in TARGET_NAMES if name in names]
+        likely = [name for name in TOTAL_NAMES if name in names]
         if len(names) == 1 or likely:
             chosen = (path, next(iter(likely or names)))
         else:
