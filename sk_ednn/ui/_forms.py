@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,15 @@ from typing import Any
 from ._security import plain_name
 from ._site import only_set
 
+# Options of fits that have no value, and those that are not taken over by another run.
+_FLAGS = {
+    "--quiet", "-q", "--force", "--json", "--categorical", "--forces", "--images", "--repulsion",
+    "--screening", "--keep-on-interrupt",
+}  # fmt: skip
+_LEFT_OUT = {
+    "--quiet", "-q", "--force", "--json", "--run", "--output", "-o", "--report", "--save-config",
+    "--checkpoint", "--errors", "--clock",
+}  # fmt: skip
 _TABLES_OF_LABELS = ("dots", "boxes")  # options of fits of counts that are tables
 ANGLES = ("360", "2pi")  # of VALUES
 VALUES = {
@@ -71,6 +81,8 @@ class Fit:
     test_percent : int
         Held back to measure the error.
     seed : int
+    others : list of list of str
+        Words of further options of a run that is done again.
     """
 
     fields: Path | None = None
@@ -90,6 +102,71 @@ class Fit:
     minutes: float | None = None
     test_percent: int = 20
     seed: int = 0
+    others: list[list[str]] = field(default_factory=list)
+
+    @classmethod
+    def of_run(cls, words, folder) -> Fit:
+        """Return the form as it was for a run.
+
+        Parameters
+        ----------
+        words : list of str
+            The command of the run. Files that it wrote elsewhere are left out: a new run would
+            replace them.
+        folder : str or Path
+            Folder of relative paths.
+
+        Examples
+        --------
+        >>> from sk_ednn.ui._forms import Fit
+        >>> again = Fit.of_run(
+        ...     ["fit", "a.npz::X", "t.csv", "--focus=2", "--lr", "0.1", "-q"], "/data"
+        ... )
+        >>> again.words()[:3], again.focus, again.others
+        (['fit', '/data/a.npz::X', '/data/t.csv'], 2, [['--lr', '0.1']])
+        """
+        files, options = _parted(words[1:])
+        form = cls()
+        for which, name in zip(("fields", "targets"), files, strict=False):
+            path, _, part = name.partition("::")
+            setattr(form, which, Path(folder) / path)
+            setattr(form, f"{which}_name", part)
+        if form.targets == form.fields:
+            form.targets = None
+        elif form.targets is None:
+            form.targets_name = ""
+        for option, *values in options:
+            if option not in _LEFT_OUT and not form._take(option, values):
+                form.others.append([option, *values])
+        return form
+
+    def _take(self, option, values) -> bool:
+        """Store the value of an option; return False if the form has no field for it."""
+        name = {"-m": "model"}.get(option, option.removeprefix("--").replace("-", "_"))
+        try:
+            if (name, values) == ("categorical", []):
+                self.values = "labels"
+            elif (name, values) == ("channel_axis", ["-1"]):
+                self.channels_last = True
+            elif len(values) != 1:
+                return False
+            elif name == "angles" and values[0] in ANGLES:
+                self.values = values[0]
+            elif name == "boundary" and values[0] in BOUNDARIES:
+                self.boundary = values[0]
+            elif name in ("model", "unit"):
+                setattr(self, name, values[0])
+            elif name in ("focus", "context", "harmonics", "epochs", "seed"):
+                setattr(self, name, int(values[0]))
+            elif name == "max_seconds":
+                self.minutes = float(values[0]) / 60
+            elif name == "test_fraction" and (100 * float(values[0])).is_integer():
+                self.test_percent = int(100 * float(values[0]))
+            else:
+                return False
+        except ValueError:  # such as a focus of 1,2
+            return False
+        return True
 
     @property
     def channel_axis(self) -> int | None:
@@ -129,11 +206,26 @@ class Fit:
         options |= {
             "unit": self.unit.strip(),
             "epochs": self.epochs,
-            "max-seconds": round(60 * self.minutes) if self.structures and self.minutes else None,
+            "max-seconds": round(60 * self.minutes) if self.minutes else None,
             "test-fraction": None if self.test_percent == 20 else self.test_percent / 100,
             "seed": self.seed or None,
         }
-        return words + only_set(options)
+        return words + only_set(options) + [word for words in self.others for word in words]
+
+
+def _parted(words) -> tuple[list[str], list[list[str]]]:
+    """Return the arguments of a command, and its options, each with its values."""
+    files: list[str] = []
+    options: list[list[str]] = []
+    for word in words:
+        if re.fullmatch(r"--?[A-Za-z].*", word):
+            name, equals, value = word.partition("=")
+            options.append([name, value] if equals else [name])
+        elif options and len(options[-1]) == 1 and options[-1][0] not in _FLAGS:
+            options[-1].append(word)
+        else:
+            files.append(word)
+    return files, options
 
 
 @dataclass

@@ -104,6 +104,15 @@ def test_fields_without_totals_ask_for_a_table_and_errors_have_its_unit(visit, p
     assert one.state("finished", "failed") == "finished"
     page.wait_for_selector("th:has-text('errors of totals (J)')")
     assert page.inner_text(".facts").count(" J\n") == 1
+    page.click("button:has-text('Change settings')")
+    page.wait_for_url("**/?again=*")
+    command = "document.querySelector('code')?.innerText"
+    wanted = ("csv::work", "--model quadratic", "--unit J")
+    page.wait_for_function(" && ".join(f"{command}?.includes('{part}')" for part in wanted))
+    one.shoot("again")
+    page.click("[data-model=cubic]")
+    page.wait_for_function(f"{command}.includes('--model cubic')")
+    assert page.is_enabled("button:has-text('Start the fit')")
 
 
 def pick(page, menu, option):

@@ -98,6 +98,43 @@ def test_fit_of_structures_leaves_out_tiles():
     assert words == ["fit", "a.extxyz", "--model", "auto", "--max-seconds", "120"]
 
 
+FITS = {
+    "one file": "fit a.npz::X a.npz::y --model quadratic --focus 2 --context 1 --seed 3",
+    "two files": "fit a.npy t.csv::work --model auto --focus 1 --context 2 --unit J "
+    "--boundary zero",
+    "angles": "fit a.npy t.csv --model auto --focus 1 --context 1 --angles 2pi --harmonics 2",
+    "labels": "fit a.npy t.csv --model auto --focus 1 --context 1 --categorical",
+    "channels": "fit a.npy t.csv --model dense --focus 1 --context 1 --channel-axis -1 --epochs 9",
+    "others": "fit a.npy t.csv --model dense --focus 1 --context 1 --test-fraction 0.1 --lr 0.1 "
+    "--adjust 0.2 --keep-on-interrupt",
+    "a limit": "fit a.npy t.csv --model auto --focus 1 --context 1 --max-seconds 90",
+}
+
+
+@pytest.mark.parametrize("line", FITS.values(), ids=FITS)
+def test_a_fit_that_is_done_again_has_the_settings_of_the_run(line, tmp_path):
+    folder = str(tmp_path)
+    again = Fit.of_run(line.split(), folder)
+    # Options of the form in its order, then the others.
+    assert sorted(again.words()) == sorted(
+        f"{folder}/{word}" if word.startswith(("a.", "t.")) else word for word in line.split()
+    )
+    outputs = ["-q", "-o", "m.ednn", "--run", "runs", "--force", "--report=r.html", "--json"]
+    assert Fit.of_run([*line.split(), *outputs], folder) == again
+
+
+def test_flags_of_a_fit_are_those_of_the_command():
+    """Otherwise the word behind a flag would be lost, or taken for its value."""
+    typer = pytest.importorskip("typer")
+    from sk_ednn.cli._app import app
+    from sk_ednn.ui._forms import _FLAGS, _LEFT_OUT
+
+    fit = typer.main.get_command(app).commands["fit"]
+    flags = {name for each in fit.params if getattr(each, "is_flag", False) for name in each.opts}
+    assert _FLAGS == flags - {"--help"}
+    assert _LEFT_OUT <= {name for each in fit.params for name in each.opts}
+
+
 @pytest.mark.parametrize("fit", [Fit(), Fit(fields="a.npz", fields_name="X")])
 def test_fit_that_is_not_complete_says_what_to_do(fit):
     with pytest.raises(ValueError, match="Choose"):

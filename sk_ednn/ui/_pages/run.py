@@ -227,8 +227,9 @@ class _Run:
                 )
             if status != "running" and self.run.argv:
                 self.button("Repeat", self.repeat)
-                if self.run.kind == "count-fit":
-                    to = f"/count?{urlencode({'again': self.run.id})}"
+                if self.run.kind in ("count-fit", "fit"):
+                    page = "/count" if self.run.kind == "count-fit" else "/"
+                    to = f"{page}?{urlencode({'again': self.run.id})}"
                     ui.button("Change settings", on_click=lambda: ui.navigate.to(to)).props(
                         "outline color=primary"
                     ).tooltip("The form of a new run, filled as for this one.")

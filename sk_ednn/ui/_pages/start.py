@@ -42,8 +42,12 @@ def register(site) -> None:
     @ui.page("/", title="Start", response_timeout=PATIENCE)
     async def start(request: Request):
         lead = "Show a model small systems and their totals; it predicts large ones."
+        again = request.query_params.get("again")
+        run = None if again is None else site.run(again)
         with frame(request, "Start a fit", lead):
-            _Start(site)
+            page = _Start(site)
+        if run is not None and run.kind == "fit" and run.argv:
+            await page.fill(Fit.of_run(run.argv, str(run.info.get("cwd") or site.folder)))
 
 
 class _Start:
@@ -146,6 +150,38 @@ class _Start:
         self.draw_data()
         self.draw_rest()
         if not self.fit.structures:
+            later(self.cards, self.draw_times())
+
+    async def fill(self, form):
+        """Show the settings of a run that is done again."""
+        files = [path for path in (form.fields, form.targets) if path is not None]
+        try:
+            for path in files:
+                self.site.path(path)
+        except Exception as error:  # a run may name any file
+            complain(error)
+            return
+        if form.fields is None:
+            return
+        await self.choose(form.fields)
+        if self.data is None or self.fit.fields != form.fields:
+            return
+        targets, name = form.targets, form.targets_name
+        form.structures = self.fit.structures
+        form.fields_name = form.fields_name or self.fit.fields_name
+        form.targets_name = name if targets is None and name else self.fit.targets_name
+        if form.fields_name != self.fit.fields_name:
+            self.data = await self.read(form)
+        self.fit = form
+        self.draw_data()
+        self.draw_rest()
+        if targets is not None:
+            await self.add_totals(targets)
+            if (targets, name) in self.options:
+                self.take_totals((targets, name))
+                self.totals.set_value(self.key((targets, name)))
+        self.changed()
+        if not form.structures:
             later(self.cards, self.draw_times())
 
     async def draw_times(self):
@@ -443,17 +479,32 @@ class _Start:
         with ui.expansion("More settings").classes("w-full").props("dense"):
             with ui.element("div").classes("line"):
                 if self.fit.structures:
-                    minutes = ui.number("Minutes of training", value=10, min=1)
+                    minutes = ui.number("Minutes of training", value=self.fit.minutes or 10, min=1)
                     minutes.props("outlined dense").on_value_change(self.set("minutes"))
                     fields = ()
                 else:
-                    fields = (("epochs", ui.number("Passes over the data, of networks", min=1)),)
-                for name, field in (
-                    *fields,
-                    ("test_percent", ui.number("Held back to measure the error, in %", value=20)),
-                    ("seed", ui.number("Random seed", value=0, min=0)),
-                ):
+                    words = "Passes over the data, of networks"
+                    fields = (("epochs", ui.number(words, value=self.fit.epochs, min=1)),)
+                held = ui.number(
+                    "Held back to measure the error, in %", value=self.fit.test_percent
+                )
+                seed = ui.number("Random seed", value=self.fit.seed, min=0)
+                for name, field in (*fields, ("test_percent", held), ("seed", seed)):
                     field.props("outlined dense").on_value_change(self.integer(name))
+            for words in list(self.fit.others):
+                box = ui.checkbox(f"as before: {' '.join(words)}", value=True)
+                box.on_value_change(self.keep(words))
+
+    def keep(self, words):
+        """Return a handler that keeps an option of a run that is done again, or leaves it out."""
+
+        def changed(event):
+            self.fit.others = [each for each in self.fit.others if each != words]
+            if event.value:
+                self.fit.others.append(words)
+            self.changed()
+
+        return changed
 
     def integer(self, name):
         """Return a handler that stores a whole number, None for an empty field."""
