@@ -192,6 +192,9 @@ class _Tables(NamedTuple):
         period, width = _period(windows, grid), _width(windows)
         kinds = list(product(*map(range, period)))
         channels = np.asarray(values, dtype=np.float64).reshape(len(values), -1)
+        # Differences from the mean: squares of values that differ little would cancel.
+        origin = channels.mean(axis=0)
+        channels = channels - origin
         n, n_channels = channels.shape
         displacements = [d for d in product(*(range(1 - w, w) for w in width)) if any(d)]
         number = {d: k for k, d in enumerate(displacements)}
@@ -199,7 +202,7 @@ class _Tables(NamedTuple):
         couplings = np.zeros((len(kinds), len(displacements), n_channels, n_channels))
         seen = np.zeros(len(displacements), dtype=bool)
         for (model, _, _), each in zip(terms, windows, strict=True):
-            form = _Form.of(model, each, np.abs(channels).max(axis=0))
+            form = _Form.of(model, each, origin, np.abs(channels).max(axis=0))
             own = form.singles(channels)
             constant += form.constant * np.prod([len(along) for along in each])
             foci = [length // len(along) for length, along in zip(grid, each, strict=True)]
@@ -223,7 +226,7 @@ class _Tables(NamedTuple):
 
 
 class _Form(NamedTuple):
-    """A contribution as a polynomial of second degree in the channels of the sites of a tile.
+    """A contribution as a polynomial of second degree in the channels of a tile less an origin.
 
     Attributes
     ----------
@@ -240,26 +243,37 @@ class _Form(NamedTuple):
     second: np.ndarray
 
     @classmethod
-    def of(cls, tile_model, windows, scale) -> _Form:
+    def of(cls, tile_model, windows, origin, scale) -> _Form:
         """Take differences of contributions, which are exact for a polynomial of this degree.
 
-        `scale` are the largest values of each channel, by which tiles differ.
+        Parameters
+        ----------
+        tile_model : AbstractTileModel
+        windows : list of ndarray
+        origin : ndarray of shape (n_channels,)
+        scale : ndarray of shape (n_channels,)
+            The differences from the origin at which contributions are taken.
         """
         window = tuple(along.shape[1] for along in windows)
         n_places = int(np.prod(window))
         steps = np.tile(np.where(scale > 0, scale, 1.0), n_places)
         n = len(steps)
         one, other = np.triu_indices(n, 1)
-        zero = _evaluated(tile_model, np.zeros((1, n)))[0]
-        up = _evaluated(tile_model, np.diag(steps)) - zero
-        down = _evaluated(tile_model, -np.diag(steps)) - zero
+        origins = np.tile(origin, n_places)
+
+        def at(rows):
+            tiles = (origins + rows).reshape(len(rows), *tile_model.tile_shape)
+            return tile_model.predict(tiles)[:, 0]
+
+        zero = at(np.zeros((1, n)))[0]
+        up, down = at(np.diag(steps)) - zero, at(-np.diag(steps)) - zero
         second = np.diag(up + down)
         size = block_size(None, 2**26, tile_model)
         for start in range(0, len(one), size):
             i, j = one[start : start + size], other[start : start + size]
             rows = np.zeros((len(i), n))
             rows[np.arange(len(i)), i], rows[np.arange(len(i)), j] = steps[i], steps[j]
-            second[i, j] = second[j, i] = _evaluated(tile_model, rows) - zero - up[i] - up[j]
+            second[i, j] = second[j, i] = at(rows) - zero - up[i] - up[j]
         second /= np.outer(steps, steps)
         shape = n_places, n // n_places
         return cls(
@@ -270,7 +284,3 @@ class _Form(NamedTuple):
         """Return the terms of single sites, (n_places, n_values)."""
         own = np.einsum("pipj->pij", self.second)
         return self.first @ channels.T + np.einsum("vi,pij,vj->pv", channels, own, channels) / 2
-
-
-def _evaluated(tile_model, rows) -> np.ndarray:
-    return tile_model.predict(rows.reshape(len(rows), *tile_model.tile_shape))[:, 0]

@@ -38,6 +38,13 @@ SYSTEMS = {
         (4, 5),
         (9.0, 12.0),
     ),
+    "far from zero": (
+        make_pipeline(StandardScaler(), PolynomialFeatures(2), Ridge(1e-2)),
+        GridTiling(1, 1),
+        (4, 4),
+        (40_000.0, 40_008.0),
+    ),
+    "whole axis": (quadratic(), GridTiling((None, 2), (0, 1)), (3, 4), STATES),
     "two terms": (
         [("a", quadratic(), GridTiling(2, 1)), ("b", quadratic(), GridTiling(3, (0, 1)))],
         None,
@@ -55,7 +62,8 @@ def fitted(name):
     X = np.asarray(values, dtype=float)[rng.integers(len(values), size=(80, *shape))]
     baseline = "content" if name == "content" else "size"
     model = EDNNRegressor(tile_model, tiling, baseline=baseline)
-    return model.fit(X, rng.normal(size=80) + 0.3 * X.reshape(80, -1).sum(axis=1)), X[0], values
+    sums = X.reshape(80, -1).sum(axis=1)
+    return model.fit(X, rng.normal(size=80) + 0.3 * (sums - sums.mean())), X[0], values
 
 
 @pytest.fixture
