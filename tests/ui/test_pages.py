@@ -110,6 +110,7 @@ def test_fields_without_totals_ask_for_a_table_and_errors_have_its_unit(visit, p
     wanted = ("csv::work", "--model quadratic", "--unit J")
     page.wait_for_function(" && ".join(f"{command}?.includes('{part}')" for part in wanted))
     one.shoot("again")
+    assert page.input_value("input[aria-label='Unit of the totals, such as eV']") == "J"
     page.click("[data-model=cubic]")
     page.wait_for_function(f"{command}.includes('--model cubic')")
     assert page.is_enabled("button:has-text('Start the fit')")

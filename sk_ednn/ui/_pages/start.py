@@ -163,6 +163,7 @@ class _Start:
             return
         if form.fields is None:
             return
+        self.files.select(form.fields)
         await self.choose(form.fields)
         if self.data is None or self.fit.fields != form.fields:
             return
@@ -307,7 +308,8 @@ class _Start:
             self.other = Browser(self.site, _TOTALS, self.add_totals, label="Files with totals")
             self.other.open_beside(self.fit.fields)
             uploader(self.site, _TOTALS, self.upload_totals, label="or drop a table here")
-        ui.input(unit, on_change=self.set("unit")).props("outlined dense").classes("w-full")
+        field = ui.input(unit, value=self.fit.unit, on_change=self.set("unit"))
+        field.props("outlined dense").classes("w-full")
 
     def labels(self):
         return {self.key(value): words for value, words in self.options.items()}
