@@ -55,7 +55,7 @@ def _command_instead(ctx, error) -> str:
     from ._config import corrected
 
     command = corrected(ctx, arguments)
-    return "" if command is None else f" The whole command, with one of them: {command}"
+    return "" if command is None else f" For example: {command}"
 
 
 def _message_of(error) -> str:

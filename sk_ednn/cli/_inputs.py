@@ -9,8 +9,8 @@ import numpy as np
 import typer
 
 from .._utils.wording import FIELD_NAMES, TOTAL_NAMES
-from ._files import read_array
-from ._wanted import note
+from ._files import read_array, split_name
+from ._wanted import Unreadable, note
 
 if TYPE_CHECKING:
     from ..tiling import GridTiling
@@ -95,10 +95,14 @@ def read_targets(name: str, unit: str | None = None) -> np.ndarray:
             "field as X=field[None], y=[total]."
         )
     if y.ndim not in (1, 2):
-        raise ValueError(
+        error = Unreadable(
             f"{name} must contain targets, an array of shape (n_samples,) or (n_samples, "
             f"n_outputs); got shape {y.shape}. Pass their file after that of the fields."
         )
+        path, key = split_name(name)
+        if key is not None:  # the fields alone were named, and totals may be beside them
+            error.arguments = {"targets": str(path)}
+        raise error
     return _numbers(name, y)
 
 

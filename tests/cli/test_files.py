@@ -232,6 +232,9 @@ def test_the_printed_command_names_the_arrays(run, tmp_path):
     run(line)
     assert tried[-1].startswith(f"fit {name}::a/theta {name}::a/energy ")
     assert "sk-ednn" not in run(f"fit {name}::a/none {name}", 1).stderr
+    # Named fields without totals: these are looked for in the same file.
+    error = run(f"fit {name}::a/theta --angles 2pi", 1).stderr
+    assert error.rpartition(": sk-ednn ")[2].startswith(f"fit {name}::a/theta {name} --angles")
     error = run(f"evaluate {tmp_path}/m.ednn {name}", 1).stderr
     run(error.rpartition(": sk-ednn ")[2].strip() + "::b/energy")
 
