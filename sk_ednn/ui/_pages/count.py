@@ -356,13 +356,15 @@ def _in_minutes(minutes, expected) -> str:
     >>> _in_minutes(12.0, None), _in_minutes(60.0, None)
     ('up to 12 minutes', 'up to 1 hour')
     >>> _in_minutes(12.0, Expected(3.4, "")), _in_minutes(1.0, Expected(3.4, ""))
-    ('about 3.4 min', '1 minute, part of about 3.4 min')
+    ('ends by itself after about 3.4 min', 'stops after 1 minute of about 3.4 min')
     """
     limit = "1 hour" if minutes == 60 else f"{minutes:g} minute{'' if minutes == 1 else 's'}"
     if expected is None:
         return limit if minutes == 1 else f"up to {limit}"
     needed = about(60 * expected.minutes)
-    return needed if expected.minutes <= minutes else f"{limit}, part of {needed}"
+    if expected.minutes <= minutes:
+        return f"ends by itself after {needed}"
+    return f"stops after {limit} of {needed}"
 
 
 class _Use:
