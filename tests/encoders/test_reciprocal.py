@@ -161,7 +161,8 @@ def test_local_updates_are_refused():
     X = charges()
     model = make_pipeline(ReciprocalContext(), EDNNRegressor(PAIRS, TILING))
     model.fit(X, X.sum(axis=(1, 2)))
-    with pytest.raises(
+    message = "or a Pipeline of OneHotFields or AngleFields and one; got Pipeline"
+    with pytest.raises(TileModelError, match=message):
         TileModelError, match="or a Pipeline of OneHotFields or AngleFields and one; got Pipe"
     ):
         LocalUpdates(model, X[0])
