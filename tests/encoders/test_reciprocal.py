@@ -163,8 +163,6 @@ def test_local_updates_are_refused():
     model.fit(X, X.sum(axis=(1, 2)))
     message = "or a Pipeline of OneHotFields or AngleFields and one; got Pipeline"
     with pytest.raises(TileModelError, match=message):
-        TileModelError, match="or a Pipeline of OneHotFields or AngleFields and one; got Pipe"
-    ):
         LocalUpdates(model, X[0])
 
 
