@@ -19,6 +19,7 @@ _LEFT_OUT = {
     "--quiet", "-q", "--force", "--json", "--run", "--output", "-o", "--report", "--save-config",
     "--checkpoint", "--errors", "--clock",
 }  # fmt: skip
+_JOBS = -1  # networks at a time, where the command does not say
 _TABLES_OF_LABELS = ("dots", "boxes")  # options of fits of counts that are tables
 ANGLES = ("360", "2pi")  # of VALUES
 VALUES = {
@@ -300,7 +301,9 @@ class Count:
         if minutes is None and epochs is None:
             minutes = cls.minutes
         others = {name: path(name) for name in _TABLES_OF_LABELS}
-        others["jobs"] = known("jobs", int)
+        # What the page leaves to the command is none of the words of a run.
+        jobs = known("jobs", int)
+        others["jobs"] = None if jobs == _JOBS else jobs
         others["missing-chunks"] = "fill" if settings.get("missing_chunks") == "fill" else None
         return cls(
             path("pictures"), path("totals"), known("column", str) or "", minutes,

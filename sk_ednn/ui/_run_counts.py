@@ -109,6 +109,9 @@ def small_differences_of(result) -> list[str]:
 def longer_fit(run) -> tuple[int, list[str]] | None:
     """Return the minutes in which a training that its limit ended would end by itself.
 
+    They are always more than the limit of the run. A run that was stopped by hand has none: it is
+    resumed, and keeps what it has learned.
+
     Parameters
     ----------
     run : Run
@@ -126,11 +129,14 @@ def longer_fit(run) -> tuple[int, list[str]] | None:
     >>> result = {"in_time": False, "minutes": 12.2, "minutes_needed": 33.1}
     >>> argv = ["count", "fit", "--clock", "clock.npz", "photos", "t.csv", "--minutes", "12"]
     >>> run = SimpleNamespace(kind="count-fit", result=result, repeat_argv=argv)
+    >>> run.status, run.settings = "finished", {"minutes": 12.0}
     >>> longer_fit(run)
     (37, ['count', 'fit', 'photos', 't.csv', '--minutes', '37'])
     """
     result, argv = run.result, run.repeat_argv
-    if run.kind != "count-fit" or not isinstance(result, dict) or not argv:
+    if run.kind != "count-fit" or run.status != "finished":
+        return None
+    if not isinstance(result, dict) or not argv:
         return None
     needed, minutes = result.get("minutes_needed"), result.get("minutes")
     if result.get("in_time", True) or not isinstance(needed, (int, float)):
@@ -138,6 +144,9 @@ def longer_fit(run) -> tuple[int, list[str]] | None:
     if not (isinstance(minutes, (int, float)) and minutes < needed < _LONGEST):
         return None
     limit = math.ceil(_MARGIN * needed)  # the pace varies with what else runs
+    own = run.settings.get("minutes")
+    if isinstance(own, (int, float)) and limit <= own:
+        return None
     kept, skip = [], False
     for word in argv:
         name, has_value, _ = word.partition("=")

@@ -20,7 +20,7 @@ from sk_ednn.ui._forms import ANGLES, HARMONICS, VALUES, Count, Fit, Search
 from sk_ednn.ui._matched import columns_beside_names, expected_fit, matched_totals
 from sk_ednn.ui._model_files import model_files
 from sk_ednn.ui._preview import Fields
-from sk_ednn.ui._run_counts import counting_of, furthest_of
+from sk_ednn.ui._run_counts import counting_of, furthest_of, longer_fit
 from sk_ednn.ui._run_curves import curves_of, seconds_left
 from sk_ednn.ui._run_results import errors_of, unit_of
 from sk_ednn.ui._run_table import RunRows, View
@@ -177,6 +177,36 @@ def test_a_form_is_filled_by_the_settings_of_a_run():
     hostile = {name: [1, {"a": None}] for name in settings} | {"pictures": "a\0", "boxes": True}
     assert Count.of_run(hostile, "/runs") == Count()
     assert Count.of_run({}, "/runs") == Count()
+    # Settings of a command without options are no options of the form.
+    typer = pytest.importorskip("typer")
+    from sk_ednn.cli._app import app
+
+    command = typer.main.get_command(app).commands["count"].commands["fit"]
+    defaults = {each.name: each.default for each in command.params if not each.required}
+    again = Count.of_run({**defaults, "pictures": "a", "totals": "b.csv"}, "/runs")
+    assert again.others == {}
+
+
+@pytest.mark.parametrize(
+    ("status", "own", "needed", "limit"),
+    [
+        ("finished", 12.0, 33.1, 37),
+        ("finished", 0.5, 0.6, 1),
+        ("stopped", 12.0, 33.1, None),
+        ("killed", 12.0, 33.1, None),
+        ("failed", 12.0, 33.1, None),
+        ("finished", 12.0, 1.5, None),
+        ("finished", "?", 33.1, 37),
+    ],
+)
+def test_a_longer_training_is_offered_after_a_limit_and_is_longer(status, own, needed, limit):
+    """What was stopped is resumed: another training from the beginning would lose it."""
+    result = {"in_time": False, "minutes": min(0.5, needed), "minutes_needed": needed}
+    argv = ["count", "fit", "a", "b.csv", "--minutes", str(own)]
+    run = SimpleNamespace(kind="count-fit", result=result, repeat_argv=argv, status=status)
+    run.settings = {"minutes": own}
+    longer = longer_fit(run)
+    assert longer == (None if limit is None else (limit, [*argv[:-1], str(limit)]))
 
 
 @pytest.mark.parametrize(

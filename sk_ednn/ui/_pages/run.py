@@ -221,10 +221,11 @@ class _Run:
             longer = None if status == "running" else longer_fit(self.run)
             if longer is not None:
                 minutes, argv = longer
+                limit = f"{minutes} minute{'' if minutes == 1 else 's'}"
                 self.button(
-                    f"Train longer, up to {minutes} minutes",
+                    f"Train longer, up to {limit}",
                     lambda: self.site.start(argv, cwd=self.run.info.get("cwd")),
-                )
+                ).tooltip(f"A new run from the beginning, of at most {limit}. This run is kept.")
             if status != "running" and self.run.argv:
                 self.button("Repeat", self.repeat)
                 if self.run.kind in ("count-fit", "fit"):
@@ -261,7 +262,7 @@ class _Run:
             else:
                 await self.refresh()
 
-        ui.button(name, on_click=pressed).props("outline color=primary")
+        return ui.button(name, on_click=pressed).props("outline color=primary")
 
     def repeat(self):
         """Start the same command once more, as a new run."""
