@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shlex
+import shutil
 import signal
 import sys
 import time
@@ -223,6 +224,24 @@ def test_cells_are_counted(visit, place):
     assert book[:2] == b"PK"
     table = one.download(lambda: page.click("a:has-text('counts.csv')")).decode()
     assert table.splitlines()[0].startswith("file,cells") and len(table.splitlines()) == 4
+
+
+def test_pictures_that_are_written_again_are_shown_again(visit, place):
+    """Overlays are drawn once more where a run ends: the page does not keep those of before."""
+    image = pytest.importorskip("PIL.Image")
+    name = "20260101-000000-fa5e"
+    path = place / "runs" / name
+    written_run(place / "runs", name, [], {"fields": "a"})
+    shown = "document.querySelector('img[alt=\"a.png\"]')?.naturalWidth"
+    image.new("L", (3, 3)).save(path / "a.png")
+    try:
+        one = visit()
+        one.open(f"/runs/{name}")
+        one.page.wait_for_function(f"{shown} === 3")
+        image.new("L", (5, 5)).save(path / "a.png")
+        one.page.wait_for_function(f"{shown} === 5", timeout=30000)
+    finally:
+        shutil.rmtree(path)
 
 
 def test_search_is_started_paused_and_downloaded(visit):

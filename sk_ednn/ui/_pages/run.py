@@ -33,6 +33,7 @@ from .._run_counts import (
     small_differences_of,
 )
 from .._run_curves import curves_of, resources_of, seconds_left
+from .._run_gallery import PICTURES, draw_gallery, pictures_of
 from .._run_results import errors_of, unit_of, verdict_in
 from .._run_totals import PREDICTIONS, predicted_of, totals_of
 from .._runs import flat, given_of, identity_of, log_of, row_of
@@ -40,18 +41,10 @@ from .._words import duration, kind_in_words, moment, number, size
 
 _LIVE_SECONDS = 1.0
 _ENDED_SECONDS = 10.0
-_SHOWN_PICTURES = (".png", ".jpg", ".jpeg")
-_MOST_PICTURES = 24
-_OF_OVERLAYS = (
-    "The stronger the colour of a square, the more it adds to the number. Where objects are "
-    "counted and lie apart, the squares of one add up to about 1. The colours mean "
-    "the same in all pictures of a run that has ended. Click on a picture to see it larger, with "
-    "its scale."
-)
 _MOST_TOTALS = 200
 # Tables of what was predicted, by the kind of the run.
 _TABLES = {"count-predict": ("counts.xlsx", "counts.csv"), "predict": ("totals.csv", PREDICTIONS)}
-_IN_A_NEW_TAB = (".html", *_SHOWN_PICTURES)  # these are shown; other files are downloaded
+_IN_A_NEW_TAB = (".html", *PICTURES)  # these are shown; other files are downloaded
 
 
 def register(site) -> None:
@@ -176,6 +169,7 @@ class _Run:
             ("log", self.draw_log),
             ("resources", self.draw_resources),
             ("files", self.draw_files),
+            ("pictures", self.draw_pictures),
             ("settings", self.draw_settings),
         ):
             if name not in self.seen or _differs(now[name], self.seen[name]):
@@ -197,6 +191,7 @@ class _Run:
             "log": log_of(self.run),
             "resources": resources_of(self.run),
             "files": self.run.files(),
+            "pictures": pictures_of(self.run),
             "settings": {
                 "settings": self.run.settings,
                 "given": given_of(self.run),
@@ -404,7 +399,7 @@ class _Run:
         )
 
     def draw_files(self, files):
-        """List files to be downloaded, and show pictures among them."""
+        """List files to be downloaded."""
         files = {name: n_bytes for name, n_bytes in files.items() if not name.endswith(".lock")}
         self.files.clear()
         base = f"/runs/{self.run.id}/files/"
@@ -425,19 +420,13 @@ class _Run:
                 ui.button(
                     "Download all", on_click=lambda: ui.navigate.to(f"/runs/{self.run.id}/all.zip")
                 ).props("flat color=primary")
-        self.gallery.clear()
-        pictures = [name for name in files if name.lower().endswith(_SHOWN_PICTURES)]
-        if pictures:
-            with self.gallery, panel("Pictures"):
-                if self.run.kind.startswith("count"):
-                    text("p", _OF_OVERLAYS, "small muted")
-                with ui.element("div").classes("gallery"):
-                    for name in pictures[:_MOST_PICTURES]:
-                        with ui.element("figure"):
-                            with link("", base + quote(name), new_tab=True):
-                                picture(base + quote(name), name, "")
-                            text("figcaption", name)
         self.draw_contributions(files)
+
+    def draw_pictures(self, addresses):
+        """Show the pictures that the run has written."""
+        self.gallery.clear()
+        with self.gallery:
+            draw_gallery(addresses, self.run.kind.startswith("count"))
 
     def draw_contributions(self, files):
         """Offer maps of the contributions of tiles, if the run wrote them."""
