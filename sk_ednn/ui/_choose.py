@@ -154,7 +154,11 @@ def uploader(site, kinds: Sequence[str], done: Callable, *, label, multiple=Fals
     async def store(event: events.MultiUploadEventArguments):
         wrong = [file.name for file in event.files if kind_of(plain_name(file.name)) not in kinds]
         if wrong:
-            complain(f"{wrong[0]} is none of: {', '.join(kinds)}.")
+            model = kind_of(plain_name(wrong[0])) == "model"
+            where = (
+                " Models are chosen under “A model file” of Predict and of “Count with a model”."
+            )
+            complain(f"{wrong[0]} is none of: {', '.join(kinds)}.{where if model else ''}")
             upload.reset()
             return
         folder = await aside(site.new_upload)

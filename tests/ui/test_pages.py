@@ -226,6 +226,43 @@ def test_cells_are_counted(visit, place):
     assert table.splitlines()[0].startswith("file,cells") and len(table.splitlines()) == 4
 
 
+def test_model_files_are_sent_to_the_page_that_applies_them(visit, place):
+    """A model of a colleague is a file, of which no run is here."""
+    from sk_ednn import EDNNRegressor
+    from sk_ednn.files import save
+    from sk_ednn.images import CountRegressor
+
+    rng = np.random.default_rng(0)
+    count = CountRegressor(max_epochs=1, n_members=1, reduction=1, random_state=0)
+    count.fit(list(rng.random((8, 32, 32))), np.arange(8.0))
+    save(count, place / "data" / "counting.ednn")
+    fields = rng.normal(size=(8, 4, 4))
+    fit = EDNNRegressor(random_state=0).fit(fields, fields.sum((1, 2)))
+    save(fit, place / "data" / "fields.ednn")
+    one = visit()
+    page = one.page
+    try:
+        for here, wrong, words, there in (
+            ("/predict", "counting", "Count with it", "/count"),
+            ("/count", "fields", "Predict with it", "/predict"),
+        ):
+            one.open(here)
+            if here == "/count":
+                page.click("text=Count with a model")
+            page.click("text=A model file")
+            page.click(f"button:has-text('{wrong}.ednn'):visible")
+            page.click(f"a:has-text('{words}')")
+            page.wait_for_url(f"**{there}?file=*")
+            page.wait_for_selector(f"text=/^Chosen: .*{wrong}.ednn/")
+            page.wait_for_selector("text=/^(Drop pictures, or choose|Choose or drop a file)/")
+        one.open("/count?file=counting.ednn")
+        one.choose(place / "data" / "counting.ednn", last=True)
+        page.wait_for_selector("text=/Models are chosen under “A model file”/")
+    finally:
+        for name in ("counting", "fields"):
+            (place / "data" / f"{name}.ednn").unlink()
+
+
 def test_pictures_that_are_written_again_are_shown_again(visit, place):
     """Overlays are drawn once more where a run ends: the page does not keep those of before."""
     image = pytest.importorskip("PIL.Image")

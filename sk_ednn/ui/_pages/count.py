@@ -14,6 +14,7 @@ from .._data import kind_of, table_rows
 from .._forms import Count
 from .._frame import PATIENCE, aside, complain, frame, later, panel, picture, table, text
 from .._matched import Expected, columns_beside_names, expected_fit, matched_totals
+from .._model_choice import ModelChoice
 from .._model_files import model_files
 from .._pictures import thumbnail_png
 from .._starter import Starter
@@ -42,15 +43,17 @@ def register(site) -> None:
             "number each."
         )
         with frame(request, "Count in pictures", lead):
-            wanted = request.query_params.get("model")
+            wanted, file = map(request.query_params.get, ("model", "file"))
             with ui.tabs().props("align=left no-caps dense") as tabs:
                 learn, use = ui.tab("Learn to count"), ui.tab("Count with a model")
-            with ui.tab_panels(tabs, value=use if wanted else learn, animated=False) as panels:
+            with ui.tab_panels(
+                tabs, value=use if wanted or file else learn, animated=False
+            ) as panels:
                 panels.style("background:transparent;width:100%")
                 with ui.tab_panel(learn).style("padding:0").classes("stack"):
                     _Learn(site, form_of(site, request.query_params.get("again")))
                 with ui.tab_panel(use).style("padding:0").classes("stack"):
-                    await _Use(site).draw(wanted)
+                    await _Use(site).draw(wanted, file)
 
 
 def form_of(site, name) -> Count:
@@ -375,16 +378,18 @@ class _Use:
         self.model: Path | None = None
         self.pictures: Path | None = None
 
-    async def draw(self, wanted):
-        """Draw the form."""
+    async def draw(self, wanted, file):
+        """Draw the form; a run or a file may be meant."""
         models = await aside(model_files, self.site, ("count-fit",))
         with ui.element("div").classes("columns"):
             with panel("1 · Model"):
                 self.verdicts = {model.path: model.verdict for model in models}
-                self.model = choose_model(models, wanted, self.take_model)
+                self.model = choose_model(models, wanted, self.take_run)
                 self.verdict = text("p", "", "small").props("role=status")
                 if not models:
-                    text("p", "Nothing has learned to count yet.", "muted")
+                    words = "Nothing has learned to count here yet: learn it, or choose a file."
+                    text("p", words, "muted")
+                self.other = ModelChoice(self.site, "/count", self.take_model)
             with panel("2 · New pictures"):
                 uploader(self.site, ("picture",), self.dropped,
                          label="Drop pictures here, or use +", multiple=True)  # fmt: skip
@@ -395,9 +400,16 @@ class _Use:
         with panel("3 · Start"):
             self.starter = Starter(self.site, "Count", self.words)
         self.take_model(self.model)
+        if file is not None:
+            later(self.other.said, self.other.take(file))
+
+    def take_run(self, path):
+        """Use the model of a run; None where none is chosen."""
+        self.other.said.clear()
+        self.take_model(path)
 
     def take_model(self, path):
-        """Use the model of a run, and say how good it is."""
+        """Use a model, and say how good it is, if a run does."""
         self.model = path
         self.verdict.set_text(self.verdicts.get(path, ""))
         self.changed()

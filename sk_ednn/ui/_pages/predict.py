@@ -9,7 +9,8 @@ from nicegui import ui
 
 from .._choose import Browser, choose_model, uploader
 from .._data import kind_of
-from .._frame import PATIENCE, aside, frame, panel, text
+from .._frame import PATIENCE, aside, frame, later, panel, text
+from .._model_choice import ModelChoice
 from .._model_files import model_files
 from .._security import Refused
 from .._site import only_set
@@ -25,7 +26,7 @@ def register(site) -> None:
     async def predict(request: Request):
         lead = "Give a fitted model new systems, of any size."
         with frame(request, "Predict", lead):
-            await _Predict(site).draw(request.query_params.get("model"))
+            await _Predict(site).draw(*map(request.query_params.get, ("model", "file")))
 
 
 class _Predict:
@@ -37,27 +38,23 @@ class _Predict:
         self.data: Path | None = None
         self.maps = self.novelty = True
 
-    async def draw(self, wanted):
+    async def draw(self, wanted, file):
         """Draw the page.
 
         Parameters
         ----------
         wanted : str or None
             Run whose model is meant.
+        file : str or None
+            Model file that is meant.
         """
         self.models = await aside(model_files, self.site, ("fit",))
         with ui.element("div").classes("columns"):
             with panel("1 · Model"):
-                self.model = choose_model(self.models, wanted, self.take_file)
+                self.model = choose_model(self.models, wanted, self.take_run)
                 if not self.models:
                     text("p", "No fit has finished yet: start one, or choose a file.", "muted")
-                with ui.expansion("A model file").props("dense").classes("w-full"):
-                    Browser(self.site, ("model",), self.take_file, label="Model files")
-                    uploader(
-                        self.site, ("model",), lambda paths: self.take_file(paths[0]),
-                        label="or drop a model file here, or use +",
-                    )  # fmt: skip
-                self.shown = text("p", "", "small muted").props("role=status")
+                self.other = ModelChoice(self.site, "/predict", self.take_file)
             with panel("2 · New systems"):
                 self.files = Browser(self.site, _DATA, self.take_data, label="Files with systems")
                 ui.element("div").style("height:.6rem")
@@ -75,6 +72,13 @@ class _Predict:
                         on_change=self.take_novelty)  # fmt: skip
             self.starter = Starter(self.site, "Predict", self.words)
         self.changed()
+        if file is not None:
+            later(self.other.said, self.other.take(file))
+
+    def take_run(self, path):
+        """Use the model of a run; None where none is chosen."""
+        self.other.said.clear()
+        self.take_file(path)
 
     def take_file(self, path):
         """Use a model file; None where none is chosen."""
@@ -131,5 +135,4 @@ class _Predict:
 
     def changed(self):
         """Update the page after a change."""
-        self.shown.set_text("" if self.model is None else f"Chosen: {self.model.name}")
         self.starter.update()
