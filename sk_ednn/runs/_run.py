@@ -126,6 +126,13 @@ class Run:
         """Time at which it began, in UTC."""
         return _text(self.info.get("started"), "")
 
+    @property
+    def resumed_after(self) -> float:
+        """Seconds from the start until it was last resumed; 0 if it never was."""
+        resumed = (self._launched.read() or {}).get("resumed")
+        after = seconds_of(_text(resumed, "")) - seconds_of(self.started)
+        return max(after, 0.0) if after == after else 0.0
+
     # --- how it went --------------------------------------------------------------------------
 
     @property

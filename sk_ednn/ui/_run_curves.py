@@ -83,7 +83,8 @@ def seconds_left(run) -> float | None:
 
     They are those that the run itself has estimated last, as its log says; of other runs, they
     follow from the pace so far. The first half of the progress then does not count: a run may have
-    read data, or been paused.
+    read data, or been paused. What was recorded before a run was resumed says nothing of how long
+    it was interrupted, and does not count.
 
     Parameters
     ----------
@@ -95,7 +96,7 @@ def seconds_left(run) -> float | None:
     time, progress = columns.get("time"), columns.get("progress")
     if time is None or progress is None or progress.dtype == object or time.dtype == object:
         return None
-    known = np.isfinite(progress) & np.isfinite(time)
+    known = np.isfinite(progress) & np.isfinite(time) & (time >= run.resumed_after)
     said = columns.get("minutes_left")
     time, progress = time[known], progress[known]
     # What follows a complete training is not known.
@@ -107,6 +108,8 @@ def seconds_left(run) -> float | None:
         return max(0.0, 60 * float(said[known][-1]) - elapsed)
     start = int(np.searchsorted(progress, 0.5 * progress[-1]))
     done, took = progress[-1] - progress[start], time[-1] - time[start]
+    if done <= 0 and run.resumed_after:
+        return None
     if done <= 0:  # a single point
         done, took = progress[-1], time[-1]
     return max(0.0, float(took / done * (1 - progress[-1])) - elapsed)

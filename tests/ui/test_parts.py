@@ -744,7 +744,11 @@ def test_time_that_is_left_follows_from_the_pace(n, pace, lost):
     if n > 1:
         columns["time"][0] = pace  # what was lost came after the first record
     run = SimpleNamespace(
-        metrics=lambda: columns, status="running", paused=False, duration=columns["time"][-1]
+        metrics=lambda: columns,
+        status="running",
+        paused=False,
+        resumed_after=0.0,
+        duration=columns["time"][-1],
     )
     if n == 2 and lost:
         return  # the only pace that is known contains what was lost
@@ -761,10 +765,25 @@ def test_time_that_is_left_follows_from_the_pace(n, pace, lost):
 def test_time_that_is_left_is_that_of_the_log_where_a_run_has_estimated_it(dtype):
     columns = {"time": np.array([10.0, 20.0]), "progress": np.array([0.1, 0.2]),
                "minutes_left": np.array([9.0, 3.0], dtype=dtype)}  # fmt: skip
-    run = SimpleNamespace(metrics=lambda: columns, status="running", paused=False, duration=25.0)
+    run = SimpleNamespace(
+        metrics=lambda: columns, status="running", paused=False, resumed_after=0.0, duration=25.0
+    )
     assert seconds_left(run) == pytest.approx(175.0 if dtype is float else 75.0)
     columns["minutes_left"] = np.array([9.0, np.nan], dtype=dtype)
     assert seconds_left(run) == pytest.approx(75.0)
+
+
+def test_time_that_is_left_of_a_resumed_run_is_of_what_was_recorded_since():
+    """The last record of before is older than the interruption."""
+    columns = {"time": np.array([10.0, 20.0, 520.0]), "progress": np.array([0.1, 0.2, 0.3]),
+               "minutes_left": np.array([9.0, 3.0, 2.0])}  # fmt: skip
+    run = SimpleNamespace(metrics=lambda: columns, status="running", paused=False, duration=525.0)
+    run.resumed_after = 500.0
+    assert seconds_left(run) == pytest.approx(115.0)
+    del columns["minutes_left"]
+    assert seconds_left(run) is None
+    run.resumed_after = 522.0
+    assert seconds_left(run) is None
 
 
 @pytest.mark.parametrize(
@@ -779,7 +798,9 @@ def test_time_that_is_left_is_that_of_the_log_where_a_run_has_estimated_it(dtype
     ],
 )
 def test_time_that_is_left_may_be_unknown(columns):
-    run = SimpleNamespace(metrics=lambda: columns, status="running", paused=False, duration=5.0)
+    run = SimpleNamespace(
+        metrics=lambda: columns, status="running", paused=False, resumed_after=0.0, duration=5.0
+    )
     assert seconds_left(run) is None
 
 

@@ -84,6 +84,10 @@ class _Run:
             self.bar = ui.element("progress").props('max=100 aria-label="Progress"')
             self.bar.style("margin-top:.7rem")
             self.message = text("p", "", "small").style("margin:.5rem 0 0").props("role=status")
+        self.earlier = text(
+            "p", "From before the run was resumed; replaced when it ends.", "small warn"
+        )
+        self.earlier.set_visibility(False)
         self.result = ui.element("div")
         self.gallery = ui.element("div")
         self.curves = LiveCharts()
@@ -161,6 +165,8 @@ class _Run:
         self.message.classes(
             replace="small bad" if row.status in ("failed", "killed") else "small muted"
         )
+        earlier = row.status == "running" and bool(now["result"]) and bool(self.run.resumed_after)
+        self.earlier.set_visibility(earlier)
         for name, draw in (
             ("status", self.draw_buttons),
             ("result", self.draw_result),
