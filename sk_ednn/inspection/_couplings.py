@@ -79,11 +79,12 @@ def couplings(
         angles, 8 or more in equal steps.
     pair_functions : dict of callable, default=None
         By name, functions of two arrays of values, with channels in the last axis if there are any.
-        None for the product of numbers (of several channels, the scalar product), the cosines and
-        the sine of the difference of angles, and 1 for equal labels.
+        None for the product of numbers (of several channels, the scalar product), with that of
+        their squares if there are more than two, the cosines and the sine of the difference of
+        angles, and 1 for equal labels.
     site_functions : dict of callable, default=None
-        By name, functions of an array of values. None for the value, or the cosine and sine of an
-        angle; none of labels.
+        By name, functions of an array of values. None for the value, and its square if there are
+        more than two, or the cosine and sine of an angle; none of labels.
     max_distance : int, default=None
         Largest displacement along an axis. None for that of the outermost sites of a window.
     n_fields : int, default=10
@@ -112,9 +113,13 @@ def couplings(
         spread : ndarray of shape (n_displacements,)
             Standard deviation of the interaction over fields, zero if only pairs interact.
         site_energies : ndarray of shape (n_values,)
-            Part of the total of one site alone, with a mean of zero.
+            Part of the total of one site, with a mean of zero, on average over all others.
         site_coefficients : dict of float
-            For each site function, its coefficient in the total.
+            For each site function its coefficient, in units of y, in the total written as
+            coefficients times pair functions, plus coefficients times site functions: what pair
+            functions add to single sites, on average over the other one, is not in it, but it is in
+            `site_energies`. An energy ``D s² - K s² s'²`` of spins of -1, 0 and 1 has the
+            coefficient D of the square.
         site_std_errors : dict of float
             Their standard errors, due to the choice of fields; NaN for one field.
 
@@ -172,7 +177,11 @@ def couplings(
     sites = np.array([each.alone(tables.mean(axis=0)) for each in measured])
     by_pair, by_site = basis.projections()
     each = np.array([by_pair.coefficients(some) for some in tables])
-    of_sites = by_site.coefficients(sites).T
+    # What pair functions add to single sites, as they are not zero on average over one value.
+    written = sites - np.array([
+        np.einsum("fd,dfv->v", some, basis.of_single_sites(measured[0].around)) for some in each
+    ])  # fmt: skip
+    of_sites = by_site.coefficients(written).T
     return Result(
         site_values=basis.values,
         displacements=np.array(pairs.displacements, dtype=int).reshape(-1, pairs.n_axes),
@@ -228,6 +237,31 @@ class _Basis(NamedTuple):
             usual[2] if site_functions is None else site_functions,
         )
 
+    def of_single_sites(self, around) -> np.ndarray:
+        """Return what one pair of each displacement and function adds to a single site.
+
+        If all values are equally likely at the other end; for each value, less the mean over them.
+
+        Parameters
+        ----------
+        around : list of (int, int or None)
+            Of each displacement, as of `_Measured`: whether a site has two such neighbours or one.
+
+        Returns
+        -------
+        ndarray of shape (n_displacements, n_functions, n_values)
+        """
+        n = len(self.values)
+        first, second = np.repeat(self.values, n, axis=0), np.concatenate([self.values] * n)
+        out = np.zeros((len(around), len(self.pair_functions), n))
+        for f, (name, function) in enumerate(self.pair_functions.items()):
+            table = _called(name, function, (first, second)).reshape(n, n)
+            after, before = table.mean(axis=1), table.mean(axis=0)
+            for d, (_, other) in enumerate(around):
+                both = after if other is None else after + before
+                out[d, f] = both - both.mean()
+        return out
+
     def projections(self) -> tuple[_Projection, _Projection]:
         """Return the projections of tables of pairs, and of energies of sites."""
         n = len(self.values)
@@ -241,7 +275,11 @@ class _Basis(NamedTuple):
 def _of_numbers(values) -> tuple[dict, dict]:
     """Return the usual functions of numbers, or of sites with channels."""
     if values.ndim == 1:
-        return {"product": np.multiply}, {"value": np.asarray}
+        pairs, sites = {"product": np.multiply}, {"value": np.asarray}
+        if len(np.unique(values)) > 2:  # of two values, squares are the values again
+            pairs["product of squares"] = lambda a, b: np.multiply(a, b) ** 2.0
+            sites["square"] = lambda a: np.asarray(a) ** 2.0
+        return pairs, sites
     each = {f"channel {c}": lambda a, c=c: a[..., c] for c in range(values.shape[1])}
     return {"product": lambda a, b: (a * b).sum(axis=-1)}, each
 
@@ -278,7 +316,7 @@ class _Projection:
             _centred(_called(name, function, arguments).reshape(1, *shape)).ravel()
             for name, function in functions.items()
         ]
-        return cls(np.array(columns, dtype=float).reshape(len(columns), -1).T)
+        return cls(np.array(columns, dtype=float).reshape(len(columns), math.prod(shape)).T)
 
     def coefficients(self, tables) -> np.ndarray:
         """Return the coefficient of each function in each table, (n_functions, n_tables)."""

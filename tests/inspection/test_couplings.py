@@ -202,3 +202,59 @@ def test_what_has_no_couplings_is_refused():
     assert couplings(model, colours, values=np.eye(2)).site_coefficients == pytest.approx(
         {"channel 0": 0, "channel 1": 0}, abs=0.01
     )
+
+
+def test_terms_of_spins_of_three_values_are_those_of_the_energy_as_written():
+    """Functions that are not zero on average over one site add to single sites in expansions."""
+    J, D, K, h = 2.4, 1.1, 0.6, 0.3
+    rng = np.random.default_rng(0)
+    X = rng.integers(-1, 2, (300, 5, 6))
+    s = X.astype(float)
+    y = (D * s**2 - h * s).sum(axis=(1, 2))
+    for axis in (1, 2):
+        other = np.roll(s, 1, axis)
+        y += (-J * s * other - K * (s * other) ** 2).sum(axis=(1, 2))
+    channels = np.stack([s, s**2], axis=-1)
+    pairs = make_pipeline(PolynomialFeatures(2), Ridge(1e-8))
+    model = EDNNRegressor(pairs, GridTiling(1, 1, channel_axis=-1)).fit(channels, y)
+    values = np.array([[-1.0, 1.0], [0.0, 0.0], [1.0, 1.0]])
+    found = couplings(
+        model, channels, values=values, random_state=0,
+        pair_functions={
+            "product": lambda a, b: a[:, 0] * b[:, 0], "squares": lambda a, b: a[:, 1] * b[:, 1],
+        },
+        site_functions={"s": lambda a: a[:, 0], "s2": lambda a: a[:, 1]},
+    )  # fmt: skip
+    near = np.abs(found.displacements).sum(axis=1) == 1
+    for name, expected in (("product", -J), ("squares", -K)):
+        np.testing.assert_allclose(found.coefficients[name][near], expected, atol=1e-5)
+        np.testing.assert_allclose(found.coefficients[name][~near], 0, atol=1e-5)
+    assert found.site_coefficients["s2"] == pytest.approx(D, abs=1e-5)
+    assert found.site_coefficients["s"] == pytest.approx(-h, abs=1e-5)
+
+
+def test_an_occupation_has_the_field_of_the_lattice_gas():
+    """E = u n n' + m n of numbers of 0 and 1, of which products are not zero on average."""
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 2, (200, 6, 6))
+    y = 0.7 * X.sum(axis=(1, 2)) - 1.5 * sum(
+        (X * np.roll(X, 1, a)).sum(axis=(1, 2)) for a in (1, 2)
+    )
+    model = EDNNRegressor(make_pipeline(PolynomialFeatures(2), Ridge(1e-8)), GridTiling(1, 1))
+    found = couplings(model.fit(X, y), X, random_state=0)
+    near = np.abs(found.displacements).sum(axis=1) == 1
+    np.testing.assert_allclose(found.coefficients["product"][near], -1.5, atol=1e-5)
+    assert found.site_coefficients["value"] == pytest.approx(0.7, abs=1e-5)
+
+
+def test_defaults_serve_labels():
+    X = np.random.default_rng(0).integers(0, 3, (200, 6, 6))
+    y = -sum((X == np.roll(X, 1, a)).sum(axis=(1, 2)) for a in (1, 2)).astype(float)
+    pairs = make_pipeline(PolynomialFeatures(2, interaction_only=True), Ridge(1e-6))
+    regressor = EDNNRegressor(pairs, GridTiling(1, 1, channel_axis=-1))
+    model = make_pipeline(OneHotFields(), regressor).fit(X, y)
+    found = couplings(model, X, random_state=0)
+    (name,) = found.coefficients
+    near = np.abs(found.displacements).sum(axis=1) == 1
+    np.testing.assert_allclose(found.coefficients[name][near], -1, atol=1e-3)
+    assert found.site_coefficients == {} and found.site_std_errors == {}
