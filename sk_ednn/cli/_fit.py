@@ -108,13 +108,20 @@ def run(ctx: typer.Context, options) -> tuple[dict[str, Any], Callable]:
     errors, verdict = measured(estimator, parts, options, split, places, sizes)
     result |= errors | ({} if atoms is None else atoms.chosen) | {"verdict": verdict}
     if atoms is None and y.ndim == 1:
-        step = next_step(result, hint, options)
+        step = next_step(result, hint, options, _has_few_values(X))
         result |= {} if step is None else {"next": step}
     model = estimator if atoms is None else atoms.piped(estimator)
     write_files(ctx, options, model, estimator, parts, result, seconds)
     _runs.keep_results(options, {**result, "seconds": round(seconds, 3)}, stopped=kept)
     result["replaced"] = replaced
     return result, show
+
+
+def _has_few_values(X) -> bool:
+    """Return True if sites have three to six different whole numbers, such as spins 1."""
+    if not isinstance(X, np.ndarray) or X.dtype.kind not in "iu":
+        return False
+    return 3 <= len(np.unique(X)) <= 6
 
 
 def show(result) -> None:

@@ -14,6 +14,8 @@ from ._structure_names import are_structures
 
 # Training errors below this share of the test error mean that systems are too few.
 _SMALLER = 0.3
+# Ratio of errors of systems trained on below which these are reproduced exactly.
+_EXACT_FIT = 1e-4
 
 # Fields whose contributions a run keeps, and the size up to which it does.
 _SHOWN_MAPS, _MOST_SITES = 8, 1 << 18
@@ -69,7 +71,7 @@ def _sizes(estimator, fields, some, atoms) -> list[int]:
     return [int(np.prod(sites_of(estimator, field))) for field in fields]
 
 
-def next_step(result, hint, options) -> str | None:
+def next_step(result, hint, options, few_values=False) -> str | None:
     """Return what to try if the error is too large for exact totals, else None.
 
     Parameters
@@ -80,12 +82,21 @@ def next_step(result, hint, options) -> str | None:
         Option of the hint on the values that was printed.
     options : object
         Those of the fit.
+    few_values : bool, default=False
+        Whether sites have three to six different whole numbers.
     """
     from ..metrics import EXACT, SIZEABLE
 
     share = result["verdict"]["over_spread"]
-    if share is None or share < EXACT or "test" not in result:
+    if share is None or "test" not in result:
         return None
+    if share < EXACT:
+        if result["train"]["rmse"] > _EXACT_FIT * result["test"]["rmse"] or share < _EXACT_FIT**2:
+            return None
+        return (
+            "the systems trained on are reproduced exactly and the others are not: there are fewer "
+            "of them than unknowns of the model. With more systems the errors may vanish"
+        )
     if hint is not None:
         return f"if the hint above is true, add {hint}"
     if result["train"]["rmse"] < _SMALLER * result["test"]["rmse"]:
@@ -94,6 +105,8 @@ def next_step(result, hint, options) -> str | None:
             "--model or less --context"
         )
     tries = [f"more --context ({options.context} now)", "another --model"]
+    if few_values and not options.categorical:
+        tries.insert(0, "--categorical, with which each value has terms of its own")
     if options.angles is not None:
         tries.insert(0, f"--harmonics {options.harmonics + 1} ({options.harmonics} now)")
     what = f"try {', '.join(tries[:-1])} or {tries[-1]}"

@@ -275,7 +275,8 @@ class _Basis(NamedTuple):
 def _of_numbers(values) -> tuple[dict, dict]:
     """Return the usual functions of numbers, or of sites with channels."""
     if values.ndim == 1:
-        pairs, sites = {"product": np.multiply}, {"value": np.asarray}
+        pairs: dict[str, Any] = {"product": np.multiply}
+        sites: dict[str, Any] = {"value": np.asarray}
         if len(np.unique(values)) > 2:  # of two values, squares are the values again
             pairs["product of squares"] = lambda a, b: np.multiply(a, b) ** 2.0
             sites["square"] = lambda a: np.asarray(a) ** 2.0

@@ -193,3 +193,22 @@ def test_a_report_has_the_hint(run, folder, states):
     run("fit potts.npz --model quadratic -o hinted.ednn --report hinted.html")
     page = (folder / "hinted.html").read_text(encoding="utf-8")
     assert "A hint: the fields contain the integers 0, 1, 2, 3" in page
+
+
+def test_spins_of_three_values_may_be_labels(run, tmp_path, monkeypatch):
+    """Products of values have no term of two squares; the next step names what has."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    X = rng.integers(-1, 2, (400, 6, 6))
+    squares = X.astype(float) ** 2
+    y = sum((squares * np.roll(squares, 1, axis) - X * np.roll(X, 1, axis)).sum(axis=(1, 2))
+            for axis in (1, 2))  # fmt: skip
+    np.savez("spins1.npz", X=X, y=y)
+    said = run("fit spins1.npz -m quadratic -o q.ednn").stdout
+    assert "--categorical, with which each value has terms of its own" in " ".join(said.split())
+    said = run("fit spins1.npz -m quadratic --categorical -o c.ednn").stdout
+    assert "terms of its own" not in said
+    # With fewer systems than unknowns, exact for those alone that are learned from.
+    np.savez("few.npz", X=X[:40], y=y[:40])
+    said = run("fit few.npz -m quadratic --categorical -o f.ednn").stdout
+    assert "add systems" in said or "fewer of them than unknowns" in " ".join(said.split())
