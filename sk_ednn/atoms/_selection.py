@@ -133,7 +133,8 @@ def _check(structures, n, unlike, cutoff):
         raise ValueError(f"n must be a positive number of structures; got {n!r}.")
     if n > len(structures):
         raise ValueError(
-            f"There are {len(structures)} structures, of which {n} cannot be chosen. Reduce n."
+            f"There are {len(structures)} structures, of which {n} cannot be chosen. Choose "
+            f"{len(structures)} or fewer."
         )
     if not isinstance(unlike, Real) or not 0 <= unlike <= 1:
         raise ValueError(f"unlike must be a share between 0 and 1; got {unlike!r}.")

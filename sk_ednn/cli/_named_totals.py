@@ -14,6 +14,7 @@ from ._files import check_array_file, split_name
 from ._inputs import read_targets
 from ._table_numbers import is_number
 from ._table_text import rows_of, text_of
+from ._tables import naming_columns
 from ._wanted import note
 
 _TEXT = (".csv", ".tsv", ".txt")
@@ -55,9 +56,11 @@ def read_totals(targets: str, unit: str | None, files: Sequence[str], say, kind:
         If a file has no row or several different ones, or the numbers of totals and systems
         differ.
     """
-    y = read_targets(targets, unit)
     path, _ = check_array_file(targets)
-    table = _table(path, len(y)) if path.suffix.lower() in _TEXT else None
+    is_text = path.suffix.lower() in _TEXT
+    with naming_columns(_naming_columns(path, files) if is_text else ()):
+        y = read_targets(targets, unit)
+    table = _table(path, len(y)) if is_text else None
     unit_named = None if table is None else _unit_of(table, y)
     rows = None if table is None else _rows_of_files(table, y, files, say, kind)
     if rows is not None:
@@ -136,6 +139,30 @@ def _table(path, n):
     rows = rows_of(path, text_of(path))[0]
     header = rows[0].cells if len(rows) > n else [str(j + 1) for j in range(len(rows[0].cells))]
     return Table(str(path), header, [Row(row.line, row.cells) for row in rows[len(rows) - n :]])
+
+
+def _naming_columns(path, files) -> tuple[str, ...]:
+    """Return the names of columns that have one name of a file in each row."""
+    from ..images._named_rows import NamedRows
+    from ..images._tables import Row, Table, TableError
+
+    rows = rows_of(path, text_of(path))[0]
+    if len(rows) < 2 or any(map(is_number, rows[0].cells)):
+        return ()
+    if any(len(row.cells) != len(rows[0].cells) for row in rows):
+        return ()  # which is refused by name
+    table = Table(str(path), rows[0].cells, [Row(row.line, row.cells) for row in rows[1:]])
+    named, found = [_File(name) for name in _names(files)], []
+    for j, name in enumerate(table.header):
+        try:
+            by_name = NamedRows.find(named, table, columns=[j])
+            numbers = [by_name.find_picture(row) for row in table.rows]
+        except TableError:
+            continue
+        known = [k for k in numbers if k is not None]
+        if len(set(known)) == len(known) >= min(len(files), len(table.rows)):
+            found.append(name)
+    return tuple(found)
 
 
 def _rows_of_files(table, y, files, say, kind) -> np.ndarray | None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +30,19 @@ from ._table_text import Row, rows_of, text_of
 from ._wanted import Unreadable, note
 
 _FEW = 4  # rows whose order says nothing
+# Names of columns that name the files of systems, which are no totals and give the order of rows.
+_NAMING: ContextVar[tuple[str, ...]] = ContextVar("_NAMING", default=())
 _NUMBERS_OF_COLUMNS = re.compile(r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*")
+
+
+@contextmanager
+def naming_columns(names: tuple[str, ...]):
+    """Take no totals from some columns of a table, which name the files of systems."""
+    token = _NAMING.set(names)
+    try:
+        yield
+    finally:
+        _NAMING.reset(token)
 
 
 def read_columns(path: Path, key: str | None, choose: Callable) -> np.ndarray:
@@ -84,6 +98,8 @@ def _choice(path, rows, separator, key, choose) -> tuple[list[str] | None, list[
     head, below = rows[0], rows[1:]
     names = head.cells
     has_names = not any(map(is_number, names))
+    if key is not None and key in names and key in _NAMING.get():
+        raise Unreadable(f"{path}: the column {key!r} has names of files, and no totals.")
     if key is not None and key in names and not is_number(key):
         return names, below, [_column_named(path, names, key)]
     if key is not None and _NUMBERS_OF_COLUMNS.fullmatch(key):
@@ -114,7 +130,9 @@ def _chosen(names, below, key, choose) -> str:
     numeric = [
         name
         for j, name in enumerate(names)
-        if name and all(j < len(row.cells) and is_number(row.cells[j]) for row in below)
+        if name
+        and name not in _NAMING.get()
+        and all(j < len(row.cells) and is_number(row.cells[j]) for row in below)
     ]
     return choose([name for name in names if name], numeric)
 
@@ -183,6 +201,8 @@ def _note_order(path, names, rows, columns) -> None:
     Totals belong to fields by their position; a table that was sorted by its totals would be
     learned without an error.
     """
+    if _NAMING.get():
+        return  # rows belong to the files that they name
     for j, name in enumerate(names):
         if j in columns or len(rows) < _FEW or not WHOLE.fullmatch(rows[0].cells[j]):
             continue

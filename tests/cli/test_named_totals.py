@@ -214,3 +214,17 @@ def test_a_table_among_the_files_is_none_of_them(go, cells, tmp_path):
     said = go(f"fit {folder} --epochs 1 -o h.ednn", 1).stderr
     assert "a.csv is a table, and contains no systems" in said
     assert "12 structures have no energ" in said or "no energies" in said
+
+
+def test_numbers_that_name_files_are_no_totals(tmp_path, capsys):
+    """Cells called 000.vasp and so on, with the only other column of numbers as the totals."""
+    files = [f"{k:03}.vasp" for k in range(N)]
+    order = np.random.default_rng(2).permutation(N)
+    y = np.linspace(-2, 3, N)
+    columns = {"name": [f"{k:03}" for k in range(N)], "E_tot [Ha]": y, "comment": ["slab"] * N}
+    name = str(table(tmp_path / "t.csv", columns, order))
+    np.testing.assert_allclose(read_energies(name, None, files, print), units.Ha * y, rtol=1e-12)
+    # The column that numbers the rows is the one that they are matched by.
+    assert "which are in another order" not in capsys.readouterr().err
+    with pytest.raises(ValueError, match="the column 'name' has names of files, and no totals"):
+        read_energies(f"{name}::name", None, files, print)
