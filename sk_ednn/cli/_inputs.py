@@ -79,7 +79,7 @@ def read_fields_for(model, name: str, field_ndim: int | None = None) -> np.ndarr
     return X
 
 
-def read_targets(name: str, unit: str | None = None) -> np.ndarray:
+def read_targets(name: str, unit: str | None = None, named=None) -> np.ndarray:
     """Read targets of shape (n_samples,) or (n_samples, n_outputs).
 
     Parameters
@@ -87,8 +87,10 @@ def read_targets(name: str, unit: str | None = None) -> np.ndarray:
     name : str
     unit : str, default=None
         Their unit. A file that names another is rejected.
+    named : list of str, default=None
+        Receives the unit that the file names.
     """
-    y = read_array(name, TOTAL_NAMES, range(1, 3), FIELD_NAMES, unit, argument="targets")
+    y = read_array(name, TOTAL_NAMES, range(1, 3), FIELD_NAMES, unit, named, argument="targets")
     if y.ndim == 0:
         raise ValueError(
             f"{name} must contain targets, one per field; got a single number. Write a single "

@@ -28,7 +28,7 @@ class _File(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """Totals of systems, and the unit that the name of their column ends with, or None."""
+    """Totals of systems, and the unit that their file or the name of their column states."""
 
     y: np.ndarray
     unit: str | None
@@ -58,10 +58,11 @@ def read_totals(targets: str, unit: str | None, files: Sequence[str], say, kind:
     """
     path, _ = check_array_file(targets)
     is_text = path.suffix.lower() in _TEXT
+    named: list[str] = []
     with naming_columns(_naming_columns(path, files) if is_text else ()):
-        y = read_targets(targets, unit)
+        y = read_targets(targets, unit, named)
     table = _table(path, len(y)) if is_text else None
-    unit_named = None if table is None else _unit_of(table, y)
+    unit_named = next(iter(named), None) if table is None else _unit_of(table, y)
     rows = None if table is None else _rows_of_files(table, y, files, say, kind)
     if rows is not None:
         y = y[rows]
@@ -81,7 +82,7 @@ def read_energies(targets: str, unit: str | None, files: Sequence[str], say) -> 
     ----------
     targets : str
     unit : str or None
-        Their unit. None for the one that the name of their column ends with, or eV.
+        Their unit. None for the one that their file or the name of their column states, or eV.
     files : sequence of str
         The file of each structure.
     say : function
@@ -93,12 +94,17 @@ def read_energies(targets: str, unit: str | None, files: Sequence[str], say) -> 
     """
     from ..structures._energy_units import in_ev
 
-    found = read_totals(targets, None, files, say, "structures")
+    found = read_totals(targets, unit, files, say, "structures")
     y = found.y[:, 0] if found.y.shape[1:] == (1,) else found.y
     if y.ndim > 1:
         raise ValueError(
             f"{targets} contains {y.shape[1]} totals for each structure, but a potential learns "
             "one, the energy. Choose a column."
+        )
+    if unit and found.unit and in_ev(unit) != in_ev(found.unit):
+        raise ValueError(
+            f"{targets} states energies in {found.unit!r}, but --unit is {unit!r}. Leave --unit "
+            "out, or correct the name of the column."
         )
     unit = unit or found.unit or "eV"
     factor = in_ev(unit)

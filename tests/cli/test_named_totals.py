@@ -228,3 +228,19 @@ def test_numbers_that_name_files_are_no_totals(tmp_path, capsys):
     assert "which are in another order" not in capsys.readouterr().err
     with pytest.raises(ValueError, match="the column 'name' has names of files, and no totals"):
         read_energies(f"{name}::name", None, files, print)
+
+
+def test_units_that_files_state_are_converted_and_others_refused(tmp_path):
+    """An attribute of HDF5 is a unit, too, and an option that differs is a mistake."""
+    h5py = pytest.importorskip("h5py")
+    y = np.linspace(-3, 5, N)
+    with h5py.File(tmp_path / "t.h5", "w") as file:
+        file["energy"] = y
+        file["energy"].attrs["units"] = "kJ/mol"
+    stated = [f"{tmp_path}/t.h5::energy", str(table(tmp_path / "t.csv", {"energy (kJ/mol)": y}))]
+    for name in stated:
+        energies = read_energies(name, None, FILES, print)
+        np.testing.assert_allclose(energies, y * units.kJ / units.mol, rtol=1e-12)
+        np.testing.assert_array_equal(read_energies(name, "kJ/mol", FILES, print), energies)
+        with pytest.raises(ValueError, match="kJ/mol"):
+            read_energies(name, "eV", FILES, print)
