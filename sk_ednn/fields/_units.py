@@ -6,6 +6,7 @@ and in °C, or fields in T and in mT, may well lie in one range.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 import warnings
 from typing import Any
@@ -27,6 +28,12 @@ _SAME = {
     "tesla": "T", "millitesla": "mT", "meter": "m", "metre": "m", "meters": "m", "metres": "m",
     "": "1", "dimensionless": "1", "unitless": "1", "none": "1", "None": "1", "-": "1",
 }  # fmt: skip
+
+# A factor of a unit with its sign and exponent; a name ends where a digit or a sign begins.
+_FACTOR = re.compile(
+    r"\s*(?P<sign>[*/·]|(?<=\s)|(?<!.))\s*(?P<name>1|[^\W\d](?:[^\W\d]|(?<=°).)*|[°%][^\W\d]*)"
+    r"\s*(?:\^|\*\*)?(?P<power>-?\d+)?\s*"
+)
 
 
 def unit_of(x) -> str | None:
@@ -122,10 +129,25 @@ def warn_of_unit(estimator, unit, name="X") -> None:
         )
 
 
-def _plain(unit) -> str:
-    """Return one spelling of a unit."""
-    text = unicodedata.normalize("NFKC", unit).strip()
-    text = _SAME.get(text, text)
-    for old, new in (("**", ""), ("^", ""), ("·", ""), ("*", ""), (" ", ""), ("\u2212", "-")):
-        text = text.replace(old, new)
-    return _SAME.get(text, text)
+def _plain(unit) -> tuple[tuple[str, int], ...] | str:
+    """Return what all spellings of a unit share: its factors and their exponents.
+
+    ``m s-1``, ``m/s`` and ``m*s**-1`` are one unit. What is no such product, such as one with
+    parentheses or numbers, is compared as text without spaces.
+    """
+    text = unicodedata.normalize("NFKC", unit).strip().replace("\u2212", "-")
+    if text in _SAME:
+        text = _SAME[text]
+    exponents: dict[str, int] = {}
+    position = 0
+    for factor in _FACTOR.finditer(text):
+        if factor.start() != position:
+            break
+        position = factor.end()
+        power = int(factor["power"] or 1) * (-1 if factor["sign"] == "/" else 1)
+        name = _SAME.get(factor["name"], factor["name"])
+        exponents[name] = exponents.get(name, 0) + power
+    if not text or position != len(text):
+        return re.sub(r"\s", "", text.replace("**", "^"))
+    kept = ((name, power) for name, power in exponents.items() if power and name != "1")
+    return tuple(sorted(kept))

@@ -108,7 +108,11 @@ def test_local_updates_and_lists_compare_units():
     ("one", "other", "same"),
     [
         ("K", "kelvin", True), ("degC", "°C", True), ("degC", "celsius", True),
-        ("m s-1", "m*s^-1", True), ("eV/Å", "eV/Angstrom", False), ("mT", "MT", False),
+        ("m s-1", "m*s^-1", True), ("eV/Å", "eV/Angstrom", True), ("mT", "MT", False),
+        ("m s-1", "m/s", True), ("s⁻¹ m", "m / s", True), ("m s", "ms", False),
+        ("eV/Å", "eV Å", False), ("eV/Å", "meV/Å", False), ("1/cm", "cm-1", True),
+        ("m s-2", "m/s/s", True), ("m/s", "m/s^2", False), ("kg m**-3", "kg/m³", True),
+        ("J/(kg K)", "J/(kg K)", True), ("J/(kg K)", "J/kg K", False), ("2 m", "m", False),
         ("T", "mT", False), ("K", "degC", False), ("1", "", True), ("Å", "Å", True),
         (" K ", "K", True), ("eV", "meV", False), ("Å", "angstroms", True), ("Å", "Ang", True),
         ("\u212b", "Ångström", True),
