@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -82,17 +81,15 @@ def fit(ctx: typer.Context, options) -> dict[str, Any]:
         verbose=say,
     )
     _runs.log_stage(options, "fit")
-    start = time.perf_counter()
     bounded = model.minutes is not None
     with interrupts.watched(_ENDING), _runs.kept_clock(options, bounded):
         model.fit(pictures, totals, groups=groups, boxes=boxes)
-    seconds = time.perf_counter() - start
     kept = None
     if interrupts.seen:
-        done = f"interrupted after {seconds / 60:.1f} minutes; kept are the best weights so far"
+        done = f"interrupted after {model.minutes_:.1f} minutes; kept are the best weights so far"
         kept = interrupts.keep(done, "Write them?", options)
     model.set_params(callback=None)
-    result = _fitted(model, matched, seconds)
+    result = _fitted(model, matched)
     about = {
         "kind": "pictures",
         "totals": list(matched.columns),
@@ -152,18 +149,19 @@ def _keep(options, model, matched, result) -> None:
     _runs.keep_results(options, result, stopped=stopped)
 
 
-def _fitted(model, matched, seconds) -> dict[str, Any]:
+def _fitted(model, matched) -> dict[str, Any]:
     held, totals = model.held_back_, matched.totals.reshape(len(matched.pictures), -1)
     n = len(held["index"])
     result: dict[str, Any] = {
         "pictures": len(matched.pictures),
         "held_back": n,
-        "minutes": seconds / 60,
+        "minutes": model.minutes_,
         "reduction": model.geometry_[0],
         # Passes over the pictures, and whether the trainings came to their end by themselves.
         "passes": min(history[-1]["epoch"] for history in model.history_),
         "minutes_needed": model.minutes_needed_,
         "in_time": not {"time", "callback"} & set(model.endings_),
+        "networks": len(model.endings_),
         "error": model.error_ if n else None,
         "totals": {},
     }
@@ -180,7 +178,7 @@ def _fitted(model, matched, seconds) -> dict[str, Any]:
             "spacing": _spacing(matched, column),
             **_held_back(matched, held["index"], held["true"][:, k], held["predicted"][:, k]),
         }
-    result["verdict"] = verdict_of(result["totals"], n)
+    result["verdict"] = verdict_of(result["totals"], n, stopped=not result["in_time"])
     return result
 
 

@@ -6,13 +6,14 @@ import numpy as np
 
 from .._utils.wording import note_on_differences, pictures_not_seen, plain
 
-# Errors relative to those of the mean as a prediction: above the first a total is learned badly,
-# above the second it is not learned.
-POOR, _NO_BETTER = 0.5, 0.9
+# Errors relative to those of the mean as a prediction, which are the spread of the totals: above
+# the first a total is learned roughly, above the second badly, above the third it is not learned.
+# Squared, they are about the shares of the variance that are missed: 9, 25 and 80 %.
+_ROUGH, POOR, _NO_BETTER = 0.3, 0.5, 0.9
 _NUMBERS = ("mean", "error", "error_of_mean")
 
 
-def verdict_of(totals, n_held_back) -> dict:
+def verdict_of(totals, n_held_back, stopped=False) -> dict:
     """Compare the errors of a model for pictures that it had not seen with those of the mean.
 
     Parameters
@@ -21,6 +22,8 @@ def verdict_of(totals, n_held_back) -> dict:
         By the name of each total: ``mean``, ``error`` and ``error_of_mean``; others are left out.
     n_held_back : int
         Pictures from which the errors are known.
+    stopped : bool, default=False
+        Whether a limit or the user ended the training, and not the training itself.
 
     Returns
     -------
@@ -37,6 +40,9 @@ def verdict_of(totals, n_held_back) -> dict:
     >>> print(verdict_of({"fat cells": {**cells, "error": 30.0}}, 12)["words"])
     fat cells is learned badly: off by 30 on average on 12 pictures not seen, of a mean of 174.2,
     where the mean as a guess for each picture is off by 48.1
+    >>> print(verdict_of({"fat cells": {**cells, "error": 30.0}}, 12, stopped=True)["words"])
+    fat cells: the training was stopped before it had learned: off by 30 on average on 12 pictures
+    not seen, of a mean of 174.2, where the mean as a guess for each picture is off by 48.1
     >>> print(verdict_of({"cells": cells}, 0)["words"])
     not measured, since no pictures were held back from the fit
     """
@@ -45,7 +51,7 @@ def verdict_of(totals, n_held_back) -> dict:
     if n_held_back:
         on = pictures_not_seen(n_held_back)
         words = "; ".join(
-            f"{' '.join(name.split())} {how_learned(column)}: off by "
+            f"{' '.join(name.split())}{how_learned(column, stopped)}: off by "
             f"{plain(column['error'], 3)} on average on {on}, of a mean of "
             f"{plain(column['mean'])}, where the mean as a guess for each picture is off by "
             f"{plain(column['error_of_mean'], 3)}"
@@ -54,17 +60,39 @@ def verdict_of(totals, n_held_back) -> dict:
     return {"held_back": n_held_back, "totals": kept, "words": words}
 
 
-def how_learned(column) -> str:
-    """Return in words how well a total is learned.
+def how_learned(column, stopped=False) -> str:
+    """Return in words, after the name of a total, how well it is learned.
 
     Parameters
     ----------
     column : dict
         With ``error`` and ``error_of_mean``.
+    stopped : bool, default=False
+        Whether the training was stopped before it ended by itself.
+
+    Examples
+    --------
+    >>> from sk_ednn.cli._count_verdict import how_learned
+    >>> of_mean = {"error_of_mean": 10.0}
+    >>> [how_learned({"error": error, **of_mean}) for error in (2.9, 4.9, 8.9)]
+    [' is learned', ' is learned roughly', ' is learned badly']
+    >>> how_learned({"error": 9.1, **of_mean})
+    ' is not learned, no better than by the mean'
+    >>> how_learned({"error": 2.9, **of_mean}, stopped=True)
+    ' is learned'
+    >>> how_learned({"error": 4.9, **of_mean}, stopped=True)
+    ' is learned roughly, as the training was stopped before it had learned more'
     """
-    if column["error"] > _NO_BETTER * column["error_of_mean"]:
-        return "is not learned, no better than by the mean"
-    return "is learned badly" if is_poor(column) else "is learned"
+    error, of_mean = column["error"], column["error_of_mean"]
+    if error <= _ROUGH * of_mean:
+        return " is learned"
+    if error <= POOR * of_mean:
+        more = ", as the training was stopped before it had learned more"
+        return f" is learned roughly{more if stopped else ''}"
+    no_better = ", no better than by the mean" if error > _NO_BETTER * of_mean else ""
+    if stopped:
+        return f": the training was stopped before it had learned{no_better}"
+    return f" is not learned{no_better}" if no_better else " is learned badly"
 
 
 def is_poor(column) -> bool:

@@ -58,7 +58,7 @@ def show_fit(result) -> None:
             f"{rough}; --members 5 holds back more, --series those of a slide or plate together, "
             "whose errors may be larger"
         )
-    show_files(f"{result['minutes']:.1f} minutes", result)
+    show_files(f"trained for {result['minutes']:.1f} minutes", result)
     if not poor:
         model = shlex.quote(str(result["output"]))
         typer.echo(
@@ -90,7 +90,8 @@ def _advice(name, column, result) -> str:
     else:
         needed = whole_minutes(result["minutes_needed"])
         more = f"train longer with --minutes {needed} ({passes} when it ended), or add pictures"
-    return f"next: {name} {how_learned(column)}: {more}{_on_spacing(column, result)}"
+    stopped = not result["in_time"]
+    return f"next: {name}{how_learned(column, stopped)}: {more}{_on_spacing(column, result)}"
 
 
 def _on_spacing(column, result) -> str:

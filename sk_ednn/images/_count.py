@@ -38,7 +38,9 @@ _BEYOND = 0.1
 
 
 @stored(
-    "CountRegressor", derived=("history_", "endings_", "minutes_needed_"), functions=("callback",)
+    "CountRegressor",
+    derived=("history_", "endings_", "minutes_", "minutes_needed_"),
+    functions=("callback",),
 )
 class CountRegressor(ScoredByTotals, BaseEstimator):
     """Predict totals of pictures of any size, such as counts, learned from totals alone.
@@ -136,9 +138,11 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
         Why the training of each member ended: all passes were done, its time was up, the error of
         pictures that were held out was clearly less long ago, or the callback asked for it. None if
         the model was read from a file.
-    minutes_needed_ : float
-        Minutes that all passes of all members take, estimated where time ended them. None if the
-        model was read from a file.
+    minutes_, minutes_needed_ : float
+        Minutes that the trainings took, and the limit with which all end by themselves, estimated
+        for members that time or the callback ended. Trainings side by side count once. Time in
+        which a callback waits, or before a fit resumed from its checkpoint, does not count. None if
+        the model was read from a file.
     n_outputs_ : int
 
     See Also
@@ -293,6 +297,7 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
         self.n_outputs_ = n_outputs
         self.history_ = fitted.histories
         self.endings_ = fitted.endings
+        self.minutes_ = fitted.minutes
         self.minutes_needed_ = fitted.minutes_needed
         self.interval_ = PictureInterval.of(predicted, true)
         self.held_back_ = {"index": held, "predicted": predicted, "true": true}

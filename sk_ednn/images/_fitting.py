@@ -50,14 +50,16 @@ class Fitted:
     held_back : list of (ndarray of int, ndarray of shape (n, n_outputs))
         Numbers of pictures, and the predictions of the member, averaged with `maxima`.
     maxima : MaximaCounter or None
-    minutes_needed : float
-        Minutes that all passes of all members take, estimated where time ended them.
+    minutes, minutes_needed : float
+        Minutes that the trainings of all members took, and the limit with which all end by
+        themselves.
     """
 
     trained: list[Trained]
     held_back: list[tuple[np.ndarray, np.ndarray]]
     maxima: MaximaCounter | None
     shared: tuple
+    minutes: float
     minutes_needed: float
 
     @property
@@ -185,10 +187,37 @@ def fit_members(settings, admitted, folds, geometry, standardization, seen, rng)
         groups = range(len(arrays)) if admitted.groups is None else admitted.groups
         maxima, held_back = fit_maxima(samples, owners, groups, standardization, held_back, totals)
     shared = (geometry, standardization, positive, n_channels, seen)
-    needed = rounds * max(
-        minutes_of_all(each.history[0], each.history[-1], recipe) for each in trained
-    )
-    return Fitted(trained, held_back, maxima, shared, needed)
+    # Both by the clocks of the trainings, which stand still while a run is paused or was killed.
+    minutes = _together([_minutes_taken(each) for each in trained], n_jobs)
+    needed = rounds * max(_minutes_needed(each, recipe) for each in trained)
+    return Fitted(trained, held_back, maxima, shared, minutes, needed)
+
+
+def _minutes_taken(trained) -> float:
+    """Return the minutes of a training."""
+    return float(trained.history[-1]["minutes"])
+
+
+def _minutes_needed(trained, recipe) -> float:
+    """Return the minutes after which a training ends by itself, estimated if something else did."""
+    if trained.ending in ("epochs", "error"):
+        return _minutes_taken(trained)
+    return float(minutes_of_all(trained.history[0], trained.history[-1], recipe))
+
+
+def _together(minutes, n_jobs) -> float:
+    """Return the minutes of trainings of which some run at a time, each as soon as one has ended.
+
+    Examples
+    --------
+    >>> from sk_ednn.images._fitting import _together
+    >>> [_together([3.0, 1.0, 1.5], n) for n in (1, 2, 3)]
+    [5.5, 3.0, 3.0]
+    """
+    ends = [0.0] * n_jobs
+    for each in minutes:
+        ends[ends.index(min(ends))] += each
+    return max(ends)
 
 
 def minutes_of_fit(settings, admitted, geometry) -> float:

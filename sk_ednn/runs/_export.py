@@ -131,7 +131,7 @@ def export_mlflow(runs, *, tracking_uri=None, experiment="sk-ednn", artifacts=Tr
         for name in run.files() if artifacts else ():
             folder = os.path.dirname(name) or None
             client.log_artifact(goal, str(run.file(name)), folder)
-        ended = began + int(1000 * run.duration)
+        ended = began + int(1000 * run.elapsed)
         client.set_terminated(goal, _STATES[run.status], ended)
         ids.append(goal)
     return ids
@@ -159,7 +159,7 @@ def _metrics_of(run, began, kind) -> list:
             if np.isfinite(value) and np.isfinite(time):
                 step = int(step) if np.isfinite(step) else 0
                 metrics.append(kind(_name(name), float(value), began + int(1000 * time), step))
-    ended = began + int(1000 * run.duration)
+    ended = began + int(1000 * run.elapsed)
     for name, value in numbers_in(run.result or {}).items():
         if np.isfinite(value):
             metrics.append(kind(f"result.{_name(name)}", float(value), ended, 0))

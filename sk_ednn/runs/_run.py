@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import _environment
+from ._breaks import seconds_idle
 from ._files import (
     COMMANDS,
     JsonFile,
@@ -199,22 +200,37 @@ class Run:
     @property
     def paused(self) -> bool:
         """True if the last of the commands "pause" and "resume" was "pause"."""
-        rows = [row.get("command") for row in self._commands.read()]
-        rows = [each for each in rows if each in ("pause", "resume")]
-        return bool(rows) and rows[-1] == "pause"
+        rows = self._obeyed("pause", "resume")
+        return bool(rows) and rows[-1].get("command") == "pause"
 
     @property
     def stopping(self) -> bool:
         """True if the run was asked to stop since it began or was resumed, and has not ended."""
-        if self.status != "running":
-            return False
-        # A resumed run does not obey earlier commands; without that time, any counts.
+        return self.status == "running" and bool(self._obeyed("stop"))
+
+    def _obeyed(self, *names) -> list[dict[str, Any]]:
+        """Return the commands of some names that count.
+
+        A resumed run does not obey earlier ones; without that time, any counts.
+        """
         since = seconds_of((self._launched.read() or {}).get("resumed"))
-        asked = [row.get("time") for row in self._commands.read() if row.get("command") == "stop"]
-        return bool(asked) and not seconds_of(asked[-1]) < since
+        rows = [row for row in self._commands.read() if row.get("command") in names]
+        return [row for row in rows if not seconds_of(row.get("time")) < since]
 
     @property
     def duration(self) -> float:
+        """Seconds of `elapsed` in which it worked: no pauses, and none before it was resumed."""
+        began, elapsed = seconds_of(self.started), self.elapsed
+        if not elapsed > 0:
+            return 0.0
+        records = [*self._resources.read(), *self._metrics.read()]
+        idle = seconds_idle(
+            began, began + elapsed, self._status.read(), self._commands.read(), records
+        )
+        return max(elapsed - idle, 0.0)
+
+    @property
+    def elapsed(self) -> float:
         """Seconds from the start to the end, to now, or to the last record."""
         began = seconds_of(self.started)
         if self.status == "running":

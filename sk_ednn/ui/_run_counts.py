@@ -7,17 +7,21 @@ import math
 import numpy as np
 
 from .._utils.wording import (
+    about,
     averaged_pixels,
     note_on_differences,
     plain,
     rough_interval,
     rounded,
 )
+from ._words import duration
 
 # Options that limit a training, or replay its clock.
 _OF_TIME = ("--minutes", "--clock", "--epochs")
 # A longer training is offered up to so many minutes, with so much more than it should need.
 _LONGEST, _MARGIN = 600, 1.1
+# A time that is no longer than another one by this factor may be the same as rounded.
+_CLEARLY = 1.05
 _OF_A_TOTAL = ("mean", "error", "half_width")
 
 
@@ -31,8 +35,8 @@ def counting_of(result) -> list[str]:
     >>> print(*counting_of({"held_back": 12, "totals": {"cells": cells}}))
     cells: the error is 19 % of a typical number; of pictures with such a number nine of ten are
     within ± 8.9, and of fuller ones within more
-    The intervals are estimated from 12 held-back pictures only, and are wider for that: more of
-    them would make them narrower.
+    The intervals are estimated from 12 held-back pictures only, and are wider for that. A fit of
+    more networks (“More settings” of its form), or of more pictures, holds back more of them.
     """
     totals, n = result.get("totals"), result.get("held_back")
     if not isinstance(totals, dict) or not isinstance(n, int) or not n:
@@ -65,16 +69,24 @@ def _seen_by(result) -> list[str]:
 
 
 def _end_of(result) -> list[str]:
-    """Return a sentence on why the training of a model of counts ended."""
+    """Return a sentence on why the training of a model of counts ended.
+
+    All times are those of the training alone, see `sk_ednn.images.CountRegressor`. Runs of before
+    wrote that of the whole fit: a limit that is no longer than it is not said.
+    """
     passes, minutes, needed = (result.get(key) for key in ("passes", "minutes", "minutes_needed"))
     if not (isinstance(passes, int) and isinstance(minutes, (int, float))):
         return []
-    seen = f"every picture was seen {passes:,} times"
+    networks = result.get("networks")
+    several = isinstance(networks, int) and networks > 1
+    times = "once" if passes == 1 else f"{passes:,} times"
+    seen = f"every picture was seen {'at least ' if several else ''}{times}"
+    took = duration(60 * minutes)
     if result.get("in_time"):
-        return [f"The training ended by itself after {minutes:.1f} minutes: {seen}."]
-    words = f"The training ended after {minutes:.1f} minutes, when {seen}."
-    if isinstance(needed, (int, float)):
-        words += f" With about {plain(needed, 2)} minutes it would have ended by itself."
+        return [f"The training ended by itself after {took}: {seen}."]
+    words = f"The training was stopped after {took}, when {seen}."
+    if isinstance(needed, (int, float)) and _CLEARLY * minutes < needed < math.inf:
+        words += f" It would end by itself after {about(60 * needed)}."
     return [words]
 
 
@@ -209,5 +221,7 @@ def roughness_of(n_held_back) -> list[str]:
     rough = rough_interval(n_held_back) if isinstance(n_held_back, int) else ""
     if not rough:
         return []
-    why = "more of them would make them narrower"
-    return [f"{rough[0].upper()}{rough[1:]}: {why}."]
+    return [
+        f"{rough[0].upper()}{rough[1:]}. A fit of more networks (“More settings” of its form), "
+        "or of more pictures, holds back more of them."
+    ]

@@ -103,7 +103,7 @@ def seconds_left(run) -> float | None:
     if not len(time) or not 0 < progress[-1] < 1:
         return None
     # Time passes since the last record, too.
-    elapsed = max(0.0, run.duration - float(time[-1]))
+    elapsed = max(0.0, run.elapsed - float(time[-1]))
     if said is not None and said.dtype != object and np.isfinite(said[known][-1]):
         return max(0.0, 60 * float(said[known][-1]) - elapsed)
     start = int(np.searchsorted(progress, 0.5 * progress[-1]))

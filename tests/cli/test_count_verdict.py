@@ -13,24 +13,31 @@ def column(share, size=48.0):
     return {"mean": 174.0, "error": share * size, "error_of_mean": size, "half_width": 9.0}
 
 
+NO_BETTER = "no better than by the mean"
+
+
 @pytest.mark.parametrize(
-    ("share", "how"),
+    ("share", "how", "stopped"),
     [
-        (0.0, "is learned"),
-        (0.49, "is learned"),
-        (0.51, "is learned badly"),
-        (0.89, "is learned badly"),
-        (0.91, "is not learned, no better than by the mean"),
-        (3.0, "is not learned, no better than by the mean"),
+        (0.0, "is learned", "is learned"),
+        (0.29, "is learned", "is learned"),
+        (0.31, "is learned roughly", "the training was stopped before it had learned more"),
+        (0.49, "is learned roughly", "the training was stopped before it had learned more"),
+        (0.51, "is learned badly", "the training was stopped before it had learned"),
+        (0.89, "is learned badly", "the training was stopped before it had learned"),
+        (0.91, f"is not learned, {NO_BETTER}", f"stopped before it had learned, {NO_BETTER}"),
+        (3.0, f"is not learned, {NO_BETTER}", f"stopped before it had learned, {NO_BETTER}"),
     ],
 )
 @pytest.mark.parametrize("size", [1e-6, 48.0, 1e9])
-def test_errors_are_judged_by_those_of_the_mean(share, how, size):
-    assert how_learned(column(share, size)) == how
+def test_errors_are_judged_by_those_of_the_mean(share, how, stopped, size):
+    """What a training had not learned when it was stopped is not called learned."""
+    assert how_learned(column(share, size)).endswith(how)
+    assert how_learned(column(share, size), stopped=True).endswith(stopped)
 
 
 def test_totals_that_are_all_equal_are_learned_if_they_are_met():
-    assert how_learned(column(0.0, 0.0)) == "is learned"
+    assert how_learned(column(0.0, 0.0)) == " is learned"
 
 
 def test_each_total_has_its_verdict():
@@ -58,7 +65,8 @@ def test_a_model_that_predicts_the_mean_is_as_far_off_as_the_mean(seed):
     mean = np.full((len(index), 1), totals.mean())
     model = SimpleNamespace(
         held_back_={"index": index, "true": totals[index, None], "predicted": mean},
-        geometry_=(1,), history_=[[{"epoch": 3}]], minutes_needed_=1.0, endings_=["time"],
+        geometry_=(1,), history_=[[{"epoch": 3}]], minutes_=1.0, minutes_needed_=1.0,
+        endings_=["time"],
         error_=1.0, confidence=0.9,
         interval_=SimpleNamespace(half_width=lambda at, confidence: np.ones_like(at)),
     )  # fmt: skip
@@ -66,5 +74,5 @@ def test_a_model_that_predicts_the_mean_is_as_far_off_as_the_mean(seed):
         totals=totals, columns=["cells"], counts=False,
         pictures=[SimpleNamespace(name=f"{k}.png") for k in range(30)],
     )  # fmt: skip
-    cells = _fitted(model, matched, 60.0)["totals"]["cells"]
+    cells = _fitted(model, matched)["totals"]["cells"]
     assert cells["error"] == pytest.approx(cells["error_of_mean"])

@@ -57,6 +57,58 @@ def test_no_time_of_a_callback_counts(data):
     assert len(once.history_[0]) > 5
 
 
+@pytest.mark.parametrize(
+    ("how", "n_members", "n_jobs"),
+    [
+        *((how, n, 1) for how in ("whole", "limit", "callback", "paused") for n in (1, 2)),
+        ("limit", 3, 2),
+        ("callback", 3, 2),
+    ],
+)
+def test_a_fit_knows_the_minutes_of_its_trainings(data, how, n_members, n_jobs):
+    """By one clock: a training that was stopped never needs less time than it took."""
+    clock = Clock(0.1)
+
+    def callback(row):
+        clock.now += 1e6 if how == "paused" else 0.0
+        return how == "callback" and row["progress"] > 0.2
+
+    options = {"max_epochs": 8}
+    if how == "limit":
+        options = {"max_epochs": 1000, "minutes": 0.3 * -(-n_members // n_jobs)}
+    with kept_clocks(read=clock):
+        model = fitted(data, callback, n_members=n_members, n_jobs=n_jobs, **options)
+    taken = [history[-1]["minutes"] for history in model.history_]
+    assert max(taken) <= model.minutes_ <= sum(taken) < 100  # and not 1e6 s
+    if n_jobs == 1:
+        assert model.minutes_ == pytest.approx(sum(taken))
+    assert model.minutes_needed_ >= model.minutes_
+    # A limit is shared by trainings after each other, of which the slowest needs most.
+    of_one = model.minutes_needed_ / -(-n_members // n_jobs)
+    assert (of_one > 1.5 * max(taken)) == (how in ("limit", "callback"))
+
+
+def test_the_time_before_a_fit_was_resumed_counts_and_that_between_does_not(data, tmp_path):
+    clock, options = Clock(1.0), {"n_members": 1, "n_jobs": 1, "max_epochs": 8}
+
+    def killed(row):
+        if row["epoch"] >= 4:
+            raise KeyboardInterrupt
+
+    with kept_clocks(read=clock):
+        whole = fitted(data, None, **options).minutes_
+    path = tmp_path / "a.ckpt"
+    clock.now = 0.0
+    with kept_clocks(read=clock), pytest.raises(KeyboardInterrupt):
+        fitted(data, killed, checkpoint=path, **options)
+    clock.now += 1e6
+    with kept_clocks(read=clock):
+        resumed = fitted(data, None, checkpoint=path, **options)
+    # At most an epoch is trained once more.
+    assert 0.7 * whole < resumed.minutes_ < 1.4 * whole
+    assert resumed.minutes_needed_ == resumed.minutes_
+
+
 def test_the_time_that_is_left_is_that_of_all_networks(data):
     lines = []
     with kept_clocks(read=Clock(60.0)):

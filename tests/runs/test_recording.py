@@ -289,3 +289,50 @@ def test_a_training_that_the_callback_ended_was_stopped(asked_in_training, state
         recorder.stop_requested = True
         recorder.finish({"error": 0.5})
     assert Run(recorder.folder).status == state
+
+
+def test_only_the_time_in_which_a_run_works_is_its_duration(tmp_path):
+    """It was paused, killed while it was paused, resumed a day later, paused, and stopped."""
+    with record(tmp_path, "fit") as recorder:
+        recorder.finish(state="stopped")
+    day = 1440
+
+    def write(name, *rows):
+        texts = [
+            json.dumps(
+                {"time": f"2026-01-0{1 + m // day}T{m % day // 60:02}:{m % 60:02}:00Z", **more}
+            )
+            for m, more in rows
+        ]
+        (recorder.folder / name).write_text("".join(f"{text}\n" for text in texts))
+
+    described = json.loads((recorder.folder / "run.json").read_text())
+    described["started"] = "2026-01-01T00:00:00Z"
+    (recorder.folder / "run.json").write_text(json.dumps(described))
+    launched = {"kind": "fit", "resumed": "2026-01-02T00:00:00Z"}
+    (recorder.folder / "launch.json").write_text(json.dumps(launched))
+    first, second = {"state": "started", "pid": 1}, {"state": "started", "message": "resumed"}
+    status = [(0, first), (0, first), (day, {**second, "pid": 2}), (day + 1, {**second, "pid": 2})]
+    write("status.jsonl", *status, (day + 20, {"state": "stopped"}))
+    write("metrics.jsonl", (8, {"step": 1}), (day + 1, {"resumed": True}), (day + 3, {"step": 2}))
+    write("resources.jsonl", (14, {"cpu_s": 1.0}), (day + 20, {"cpu_s": 1.0}))
+    pause, goes_on = {"command": "pause"}, {"command": "resume"}
+    write("commands.jsonl", (2, pause), (3, goes_on), (10, pause),
+          (day + 5, pause), (day + 6, pause), (day + 9, {"command": "stop"}))  # fmt: skip
+    run = only(tmp_path)
+    # 14 minutes to its last record, of which 1 and 4 were paused; then 20, of which 4 were.
+    assert run.duration == pytest.approx(60 * (14 - 1 - 4 + 20 - 4))
+    assert run.elapsed == pytest.approx(60 * (day + 20))
+
+
+def test_a_run_that_was_killed_while_it_was_paused_is_not_paused_when_it_is_resumed(tmp_path):
+    with record(tmp_path, "fit") as first:
+        first.finish(state="stopped")
+    row = {"time": "2026-01-01T00:00:00.000Z", "command": "pause"}
+    (first.folder / "commands.jsonl").write_text(json.dumps(row) + "\n")
+    launched = {"kind": "fit", "resumed": "2026-01-02T00:00:00.000Z"}
+    (first.folder / "launch.json").write_text(json.dumps(launched))
+    with record(first.folder, "fit") as recorder:
+        recorder._obey()
+        assert not recorder.paused and not only(tmp_path).paused
+        recorder.finish(state="stopped")

@@ -547,10 +547,14 @@ def test_results_of_counts_are_plain_sentences(size):
 @pytest.mark.parametrize(
     ("in_time", "needed", "says"),
     [
-        (True, 1.8, "ended by itself after 1.8 minutes: every picture was seen 60 times."),
-        (False, 31.4, "when every picture was seen 60 times. With about 31 minutes it would"),
-        (False, None, "ended after 1.8 minutes, when every picture was seen 60 times."),
-        (False, {"a": 1}, "ended after 1.8 minutes, when every picture was seen 60 times."),
+        (True, 1.8, "ended by itself after 1 min 49 s: every picture was seen 60 times."),
+        (
+            False,
+            31.4,
+            "when every picture was seen 60 times. It would end by itself after about 31",
+        ),
+        (False, None, "stopped after 1 min 49 s, when every picture was seen 60 times."),
+        (False, {"a": 1}, "stopped after 1 min 49 s, when every picture was seen 60 times."),
     ],
 )
 def test_results_of_counts_say_why_the_training_ended(in_time, needed, says):
@@ -558,6 +562,18 @@ def test_results_of_counts_say_why_the_training_ended(in_time, needed, says):
     result = {"held_back": 60, "totals": {"cells": one}, "passes": 60, "minutes": 1.83}
     *_, last = counting_of({**result, "in_time": in_time, "minutes_needed": needed})
     assert says in last
+    *_, last = counting_of({**result, "in_time": in_time, "networks": 3})
+    assert "seen at least 60 times" in last
+
+
+@pytest.mark.parametrize("minutes", [0.02, 0.99, 1.83, 12.0, 98.7, 1200.0])
+@pytest.mark.parametrize("ratio", [0.1, 0.999, 1.001, 1.2, 30.0])
+def test_a_training_is_never_said_to_end_by_itself_before_it_was_stopped(minutes, ratio):
+    """Runs of before wrote other times, which may be shorter than those that they took."""
+    one = {"mean": 9.0, "error": 1.0, "error_of_mean": 3.0, "half_width": 2.0}
+    result = {"held_back": 60, "totals": {"cells": one}, "passes": 9, "in_time": False}
+    *_, last = counting_of({**result, "minutes": minutes, "minutes_needed": ratio * minutes})
+    assert ("by itself" in last) == (ratio > 1.1)
 
 
 @pytest.mark.parametrize(
@@ -748,14 +764,14 @@ def test_time_that_is_left_follows_from_the_pace(n, pace, lost):
         status="running",
         paused=False,
         resumed_after=0.0,
-        duration=columns["time"][-1],
+        elapsed=columns["time"][-1],
     )
     if n == 2 and lost:
         return  # the only pace that is known contains what was lost
     assert seconds_left(run) == pytest.approx(pace * (20 - n))
-    run.duration += 0.5 * pace
+    run.elapsed += 0.5 * pace
     assert seconds_left(run) == pytest.approx(pace * (19.5 - n))
-    run.duration += 1e9
+    run.elapsed += 1e9
     assert seconds_left(run) == 0
     run.paused = True
     assert seconds_left(run) is None
@@ -766,7 +782,7 @@ def test_time_that_is_left_is_that_of_the_log_where_a_run_has_estimated_it(dtype
     columns = {"time": np.array([10.0, 20.0]), "progress": np.array([0.1, 0.2]),
                "minutes_left": np.array([9.0, 3.0], dtype=dtype)}  # fmt: skip
     run = SimpleNamespace(
-        metrics=lambda: columns, status="running", paused=False, resumed_after=0.0, duration=25.0
+        metrics=lambda: columns, status="running", paused=False, resumed_after=0.0, elapsed=25.0
     )
     assert seconds_left(run) == pytest.approx(175.0 if dtype is float else 75.0)
     columns["minutes_left"] = np.array([9.0, np.nan], dtype=dtype)
@@ -777,7 +793,7 @@ def test_time_that_is_left_of_a_resumed_run_is_of_what_was_recorded_since():
     """The last record of before is older than the interruption."""
     columns = {"time": np.array([10.0, 20.0, 520.0]), "progress": np.array([0.1, 0.2, 0.3]),
                "minutes_left": np.array([9.0, 3.0, 2.0])}  # fmt: skip
-    run = SimpleNamespace(metrics=lambda: columns, status="running", paused=False, duration=525.0)
+    run = SimpleNamespace(metrics=lambda: columns, status="running", paused=False, elapsed=525.0)
     run.resumed_after = 500.0
     assert seconds_left(run) == pytest.approx(115.0)
     del columns["minutes_left"]
@@ -799,7 +815,7 @@ def test_time_that_is_left_of_a_resumed_run_is_of_what_was_recorded_since():
 )
 def test_time_that_is_left_may_be_unknown(columns):
     run = SimpleNamespace(
-        metrics=lambda: columns, status="running", paused=False, resumed_after=0.0, duration=5.0
+        metrics=lambda: columns, status="running", paused=False, resumed_after=0.0, elapsed=5.0
     )
     assert seconds_left(run) is None
 
