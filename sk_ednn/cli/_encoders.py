@@ -6,6 +6,9 @@ import math
 
 # Name of the number on the command line.
 _PI = "pi"
+# Numbers of different values with which fields may be labels as well as amounts. Two values are
+# the same either way, and more are hardly ever labels.
+_FEW_VALUES = (3, 8)
 
 
 def check_encoding(options) -> None:
@@ -50,3 +53,34 @@ def encoder_of(options, X):
     if options.angles is not None:
         return AngleFields(period_of(options.angles), options.harmonics).fit(X)
     return OneHotFields(OneHotFields().fit(X).categories_).fit(X)
+
+
+def encoder_to_compare(options, X):
+    """Return a transformer with a channel for each value, if ``--model auto`` compares it.
+
+    It does for fields of three to eight different values, such as spins 1, that are neither
+    channels nor angles.
+
+    Parameters
+    ----------
+    options : namespace
+    X : ndarray of shape (n_samples, *field_shape), or list
+        All fields of the file, held back or not.
+    """
+    given = options.categorical or options.angles is not None or options.channel_axis is not None
+    if given or options.model != "auto" or not has_few_values(X):
+        return None
+    from ..encoders import OneHotFields
+
+    return OneHotFields(OneHotFields().fit(X).categories_).fit(X)
+
+
+def has_few_values(X) -> bool:
+    """Return True if sites have three to eight different values, such as spins 1."""
+    from ..fields._fields import check_fields
+    from ..fields._levels import levels_of
+
+    if not hasattr(X, "dtype") or X.dtype.kind not in "iuf":
+        return False
+    levels = levels_of(check_fields(X))
+    return levels is not None and _FEW_VALUES[0] <= len(levels) <= _FEW_VALUES[1]

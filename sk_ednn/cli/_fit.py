@@ -12,7 +12,7 @@ import typer
 
 from .._utils.wording import about
 from . import _config, _densities, _potential_fit, _potential_options, _potential_tables, _runs
-from ._encoders import check_encoding
+from ._encoders import check_encoding, encoder_to_compare, has_few_values
 from ._errors import Interrupts, not_half, printed_before
 from ._files import check_array_file
 from ._fit_data import (
@@ -25,9 +25,10 @@ from ._fit_data import (
     split_of,
     taken,
     warn_of_data,
+    with_channels,
 )  # fmt: skip
 from ._fit_results import measured, next_step, write_files
-from ._inputs import chosen, data_line, require_model_name, require_text, say
+from ._inputs import chosen, data_line, note, require_model_name, require_text, say
 from ._inspect import printable
 from ._models import TILE_MODELS, tile_model
 from ._networks import NETWORKS, check_options, interrupted, with_options
@@ -74,17 +75,20 @@ def run(ctx: typer.Context, options) -> tuple[dict[str, Any], Callable]:
     else:
         (X, y, tiling, encoder), places = atoms.systems(), read.places
     replaced = may_replace("--output", options.output, options.force)
-    hint = None
+    hint = labels = None
     if atoms is None:
         say(options, data_line(X, y) if isinstance(X, np.ndarray) else _densities.line(X, y))
         if isinstance(X, np.ndarray):
-            hint = hint_of_values(options, X, tiling)
+            labels = encoder_to_compare(options, X)
+            hint = hint_of_values(options, X, tiling, compared=labels is not None)
     warn_of_data(X, y, options.channel_axis)  # all of them, before the split
     split = split_of(len(X), options)
     parts = {which: (taken(X, some), y[some]) for which, some in split.items()}
     train = (encoded(encoder, parts["train"][0]), parts["train"][1])
     with printed_before():
-        name, why, made = _tile_model(options, atoms, tiling, train)
+        name, why, made, by_label = _tile_model(options, atoms, tiling, train, labels)
+    if by_label:
+        encoder, tiling = labels, with_channels(tiling)
     regressor = _estimator(name, made, tiling, options)
     estimator = _behind(encoder, regressor)
     del train
@@ -97,6 +101,7 @@ def run(ctx: typer.Context, options) -> tuple[dict[str, Any], Callable]:
     result: dict[str, Any] = {
         "model": name,
         **({} if why is None else {"chosen as": why}),
+        **({} if by_label is None else {"categorical": by_label}),
         "strategy": type(regressor.solver_).__name__,
         **({} if kept is None else {"interrupted": kept}),
         **{f"n_{which}": len(split.get(which, ())) for which in ("train", "test")},
@@ -108,20 +113,14 @@ def run(ctx: typer.Context, options) -> tuple[dict[str, Any], Callable]:
     errors, verdict = measured(estimator, parts, options, split, places, sizes)
     result |= errors | ({} if atoms is None else atoms.chosen) | {"verdict": verdict}
     if atoms is None and y.ndim == 1:
-        step = next_step(result, hint, options, _has_few_values(X))
+        few_values = encoder is None and by_label is None and has_few_values(X)
+        step = next_step(result, hint, options, few_values)
         result |= {} if step is None else {"next": step}
     model = estimator if atoms is None else atoms.piped(estimator)
     write_files(ctx, options, model, estimator, parts, result, seconds)
     _runs.keep_results(options, {**result, "seconds": round(seconds, 3)}, stopped=kept)
     result["replaced"] = replaced
     return result, show
-
-
-def _has_few_values(X) -> bool:
-    """Return True if sites have three to six different whole numbers, such as spins 1."""
-    if not isinstance(X, np.ndarray) or X.dtype.kind not in "iu":
-        return False
-    return 3 <= len(np.unique(X)) <= 6
 
 
 def show(result) -> None:
@@ -182,12 +181,30 @@ def _check(ctx, options) -> None:
     check_paths(options)
 
 
-def _tile_model(options, atoms, tiling, train) -> tuple:
-    """Return the name of the tile model, the reason for its choice or None, and the tile model."""
-    (fields, totals), name, why, made = train, options.model, None, None
-    from ._model_choice import SHORT, expected_seconds, suited
+def _tile_model(options, atoms, tiling, train, labels=None) -> tuple:
+    """Choose a tile model, or make that of the options.
 
-    seconds, baseline = None, BASELINES[options.baseline]
+    Parameters
+    ----------
+    options : namespace
+    atoms : drawn structures, or None
+    tiling : GridTiling
+    train : tuple of fields and totals
+    labels : OneHotFields or None, default=None
+        Transformer with which the choice may be made, too.
+
+    Returns
+    -------
+    name, why : str
+        The reason is None if it was not chosen.
+    made : tile model
+    labelled : bool or None
+        Whether fields pass through `labels` first; None if this was not compared.
+    """
+    (fields, totals), name, why, made = train, options.model, None, None
+    from ._model_choice import SHORT, Choice, Labelled, expected_seconds, suited
+
+    choice, baseline = Choice(name, ""), BASELINES[options.baseline]
     if name == "auto" and atoms is not None:
         made, name, why = atoms.tile_model(fields)
     elif name == "auto":
@@ -196,22 +213,30 @@ def _tile_model(options, atoms, tiling, train) -> tuple:
             some = [k for k, s in enumerate(shapes) if s == max(shapes, key=shapes.count)]
             fields, totals = np.stack([fields[k] for k in some]), totals[some]
         with not_half():
-            name, why, seconds = suited(
+            choice = suited(
                 tiling, fields, totals, baseline, partial(say, options),
+                labelled=labels and Labelled(with_channels(tiling), labels.transform(fields)),
                 max_seconds=options.max_seconds,
             )  # fmt: skip
+        name, why = choice.name, choice.why
     elif (
         atoms is None and isinstance(fields, np.ndarray) and not (options.quiet or options.as_json)
     ):
         with not_half():
             seconds = expected_seconds(name, tiling, fields, totals, baseline)
+            choice = choice._replace(seconds=seconds)
     if why is not None:
-        say(options, f"tile model: {name} ({why}); choose another with --model")
-    if seconds is not None and seconds > SHORT:
-        say(options, f"fitting {name} and measuring its errors take {about(seconds)}")
+        how = " with a channel for each value, as with --categorical" if choice.labelled else ""
+        say(options, f"tile model: {name}{how} ({why}); choose another with --model")
+    if choice.labelled:
+        values = ", ".join(f"{value:.6g}" for value in labels.categories_)
+        note(f"the model is one of fields of the values {values} alone, and rejects others")
+        tiling, fields = with_channels(tiling), labels.transform(fields)
+    if choice.seconds is not None and choice.seconds > SHORT:
+        say(options, f"fitting {name} and measuring its errors take {about(choice.seconds)}")
     if made is None:
         made = tile_model(name, tiling, (len(fields), *fields[0].shape))
-    return name, why, made
+    return name, why, made, choice.labelled
 
 
 def _estimator(name, made, tiling, options):

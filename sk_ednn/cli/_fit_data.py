@@ -113,6 +113,13 @@ def encoded(encoder, fields):
     return fields if encoder is None else encoder.transform(fields)
 
 
+def with_channels(tiling):
+    """Return the tiling of fields behind an encoder, whose channels are their last axis."""
+    from sklearn.base import clone
+
+    return clone(tiling).set_params(channel_axis=-1)
+
+
 def _totals(y):
     return y[:, 0] if y.shape[1:] == (1,) else y
 
@@ -133,10 +140,18 @@ def split_of(n, options) -> dict[str, np.ndarray]:
     return {"train": train} | ({"test": np.sort(test)} if len(test) else {})
 
 
-def hint_of_values(options, X, tiling) -> str | None:
+def hint_of_values(options, X, tiling, compared=False) -> str | None:
     """Print a hint if values look like channels, labels or angles, and no option is set for them.
 
     It is printed also with --quiet, since results may be meaningless.
+
+    Parameters
+    ----------
+    options : namespace
+    X : ndarray of shape (n_samples, *field_shape)
+    tiling : GridTiling
+    compared : bool, default=False
+        Values are compared as labels and as amounts, so that labels need no hint.
 
     Returns
     -------
@@ -151,7 +166,7 @@ def hint_of_values(options, X, tiling) -> str | None:
     from ..estimators._data_warnings import hint_of_kind
 
     hint = hint_of_kind(X)
-    if hint is not None:
+    if hint is not None and not ("labels" in hint and compared):
         option = "--categorical" if "labels" in hint else "--angles 2pi"
         option = "--angles 360" if "of 360" in hint else option
         typer.echo(f"hint: {hint}, with {option}", err=True)

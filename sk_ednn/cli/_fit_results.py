@@ -83,7 +83,7 @@ def next_step(result, hint, options, few_values=False) -> str | None:
     options : object
         Those of the fit.
     few_values : bool, default=False
-        Whether sites have three to six different whole numbers.
+        Whether sites have few different values, which were not compared as labels.
     """
     from ..metrics import EXACT, SIZEABLE
 

@@ -25,7 +25,11 @@ _FOLDS = 3
 # chosen.
 _NEGLIGIBLE = 1e-4
 _TOLERANCE = 1.05
-_SIMPLEST_FIRST = ("quadratic", "cubic", "kernel")
+# Ending of the names of tile models of fields with a channel for each value.
+_LABELLED = " --categorical"
+_SIMPLEST_FIRST = (
+    "quadratic", "quadratic" + _LABELLED, "cubic", "cubic" + _LABELLED, "kernel",
+)  # fmt: skip
 # Passes over the tiles of the systems after the choice: the fit, and the errors of all systems, a
 # fifth of which were held out. Cross-validation of linear models is one pass, and so are the folds
 # of kernel ridge together, of which each fits two thirds and predicts the rest.
@@ -50,15 +54,32 @@ class Choice(NamedTuple):
     why : str
     seconds : float or None
         Estimated time of the fit and of the measurement of errors; None if nothing was compared.
+    labelled : bool or None
+        Whether it is one of fields with a channel for each value; None if these were not compared.
     """
 
     name: str
     why: str
     seconds: float | None = None
+    labelled: bool | None = None
+
+
+class Labelled(NamedTuple):
+    """Fields of few values, with a channel for each value.
+
+    Attributes
+    ----------
+    tiling : GridTiling
+        With a channel axis.
+    X : ndarray of shape (n_samples, *field_shape, n_values)
+    """
+
+    tiling: Any
+    X: np.ndarray
 
 
 def suited(
-    tiling, X, y, baseline="size", say=lambda text: None, *, max_seconds=None,
+    tiling, X, y, baseline="size", say=lambda text: None, *, labelled=None, max_seconds=None,
     first_tiles=_FIRST_TILES, few_tiles=_FEW_TILES, max_products=_MAX_PRODUCTS,
     clock=time.perf_counter,
 ) -> Choice:  # fmt: skip
@@ -73,6 +94,9 @@ def suited(
         Parameter of `EDNNRegressor`.
     say : function, default=None
         Called with a line of text before a long computation.
+    labelled : Labelled or None, default=None
+        The same fields with a channel for each value. Polynomials of these are compared too: they
+        contain all powers of the values, which ridge on products of the values lacks.
     max_seconds : float or None, default=None
         Time for the comparison, the fit and the measurement. The first tile model is always
         compared; others are left out if they would take longer.
@@ -90,9 +114,16 @@ def suited(
     few = all_counted and n_unique <= few_tiles
     counted = f"{'' if all_counted else 'at least '}{n_unique:,} unique tiles"
     counted += "" if few else ", too many for kernel ridge"
-    widths = {"quadratic": comb(n_numbers + 2, 2), "cubic": comb(n_numbers + 3, 3)}
+    widths = _widths(n_numbers)
+    if labelled is not None:
+        labelled.tiling.check(labelled.X[:1])
+        n_channels = n_numbers * labelled.X.shape[-1]
+        widths |= {name + _LABELLED: width for name, width in _widths(n_channels).items()}
     # Cubic features are many, and computed in several passes.
-    costs = {"quadratic": widths["quadratic"], "cubic": 2 * _FOLDS * widths["cubic"]}
+    costs = {
+        name: width * (2 * _FOLDS if name.startswith("cubic") else 1)
+        for name, width in widths.items()
+    }
     names = ["kernel"] if few else []
     names += [name for name, cost in costs.items() if n_tiles * cost <= max_products]
     if not names:
@@ -108,13 +139,22 @@ def suited(
         return Choice(names[0], f"{counted}; {few_systems}")
     names.sort(key=_SIMPLEST_FIRST.index)
     say(f"{counted}; comparing {', '.join(names)} in cross-validation")
-    comparison = _Comparison((tiling, X, y, baseline), widths, say, end, clock)
+    comparison = _Comparison((tiling, X, y, baseline), labelled, widths, say, end, clock)
     for name in names:
         comparison.compare(name)
     best, shown = simplest(comparison.errors)
     shown = ", ".join([shown, *comparison.left_out])
     why = f"{counted}; cross-validation errors relative to the spread of totals: {shown}"
-    return Choice(best, why, comparison.to_come(best))
+    compared = any(name.endswith(_LABELLED) for name in names)
+    return Choice(
+        best.removesuffix(_LABELLED), why, comparison.to_come(best),
+        best.endswith(_LABELLED) if compared else None,
+    )  # fmt: skip
+
+
+def _widths(n_numbers) -> dict[str, int]:
+    """Return the numbers of features of polynomials of tiles of some numbers."""
+    return {"quadratic": comb(n_numbers + 2, 2), "cubic": comb(n_numbers + 3, 3)}
 
 
 def simplest(errors: dict[str, float]) -> tuple[str, str]:
@@ -176,6 +216,7 @@ class _Comparison:
     ----------
     data : tuple
         The tiling, fields, totals and baseline.
+    labelled : Labelled or None
     widths : dict of str to int
         Numbers of features of polynomials.
     say : function
@@ -184,8 +225,9 @@ class _Comparison:
     clock : function
     """
 
-    def __init__(self, data, widths, say, end, clock):
-        self.data, self.widths, self.say, self.end, self.clock = data, widths, say, end, clock
+    def __init__(self, data, labelled, widths, say, end, clock):
+        self.data, self.labelled, self.widths = data, labelled, widths
+        self.say, self.end, self.clock = say, end, clock
         self.errors: dict[str, float] = {}
         self.left_out: list[str] = []
         # Of one pass over all tiles, by name.
@@ -244,8 +286,10 @@ class _Comparison:
         from ..solvers._held_out import held_out_totals
 
         tiling, X, y, baseline = self.data
+        if name.endswith(_LABELLED):
+            tiling, X = self.labelled
         folds = list(KFold(_FOLDS, shuffle=True, random_state=0).split(X))
-        made = tile_model(name, tiling, X.shape)
+        made = tile_model(name.removesuffix(_LABELLED), tiling, X.shape)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # fits are discarded; only errors matter
             if name in self.widths:

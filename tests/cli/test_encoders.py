@@ -10,6 +10,7 @@ from sk_ednn import files
 from sk_ednn.cli._encoders import period_of
 from sk_ednn.datasets import make_ising, make_potts
 from sk_ednn.estimators._data_warnings import hint_of_kind
+from sk_ednn.simulation import Metropolis
 
 pytest.importorskip("typer")
 pytest.importorskip("skops")
@@ -212,3 +213,70 @@ def test_spins_of_three_values_may_be_labels(run, tmp_path, monkeypatch):
     np.savez("few.npz", X=X[:40], y=y[:40])
     said = run("fit few.npz -m quadratic --categorical -o f.ednn").stdout
     assert "add systems" in said or "fewer of them than unknowns" in " ".join(said.split())
+
+
+# ----------------------------------------------------------------- a choice between both
+
+
+def of_few_values(kind, n=90):
+    """Return spins 1 on a chain, and energies without or with squares of neighbours."""
+    rng = np.random.default_rng(0)
+    X = rng.integers(-1, 2, size=(n, 24)).astype(np.int8)
+    s = X.astype(float)
+    y = -(s * np.roll(s, 1, axis=1)).sum(axis=1) + 0.3 * (s**2).sum(axis=1)
+    if kind == "squares":
+        y += 0.6 * (s**2 * np.roll(s**2, 1, axis=1)).sum(axis=1)
+    return X, y
+
+
+@pytest.mark.parametrize("dtype", ["i1", "f4"])
+def test_auto_gives_each_value_a_channel_where_that_errs_less(dtype, run, folder):
+    X, y = of_few_values("squares")
+    np.savez(folder / "squares.npz", X=X.astype(dtype), y=y)
+    # Without the kernel, which is exact as well, since tiles are few.
+    done = run("fit squares.npz --context 3 -o squares.ednn --json --test-fraction 0.3")
+    result = json.loads(done.stdout)
+    assert result["model"] == "quadratic" and result["categorical"]
+    assert result["verdict"]["over_spread"] < 1e-4
+    assert "quadratic --categorical less than 0.01 %" in result["chosen as"]
+    assert "values -1, 0, 1 alone" in done.stderr
+
+
+def test_a_model_that_chose_channels_takes_raw_fields_ever_after(run, folder):
+    X, y = of_few_values("squares")
+    larger = np.tile(X[:3], 2)
+    np.savez(folder / "squares.npz", X=X, y=y)
+    np.save(folder / "larger.npy", larger)
+    run("fit squares.npz --context 3 -o squares.ednn --test-fraction 0.3")
+    found = run("predict squares.ednn larger.npy --novelty squares.npz::X --json")
+    totals = json.loads(found.stdout)
+    np.testing.assert_allclose(totals["y"], 2 * y[:3], rtol=1e-6)
+    assert np.max(totals["novelty"]) < 0.05
+    model = files.load(folder / "squares.ednn")
+    chain = Metropolis(model, 2.0, random_state=0).run(larger[0], 2)
+    np.testing.assert_allclose(chain.energies[-1, 0], model.predict(chain.fields[0]))
+    assert "interact" in run("inspect squares.ednn").stdout
+    np.save(folder / "strange.npy", larger + 1)
+    assert "not among the categories -1, 0, 1" in run("predict squares.ednn strange.npy", 1).output
+
+
+def test_auto_keeps_amounts_where_these_err_no_more(run, folder):
+    X, y = of_few_values("amounts")
+    np.savez(folder / "amounts.npz", X=X, y=y)
+    result = json.loads(run("fit amounts.npz --context 1 -o amounts.ednn --json").stdout)
+    assert result["model"] == "quadratic" and result["categorical"] is False
+    assert files.load(folder / "amounts.ednn").tiling.channel_axis is None
+
+
+@pytest.mark.parametrize("levels", [2, 9])
+def test_fields_of_two_or_of_many_values_are_fitted_as_before(levels, run, folder):
+    X = np.random.default_rng(0).integers(0, levels, size=(40, 24))
+    np.savez(folder / "others.npz", X=X, y=(X * np.roll(X, 1, axis=1)).sum(axis=1))
+    result = json.loads(run("fit others.npz -o others.ednn --json").stdout)
+    assert "categorical" not in result and "--categorical" not in result["chosen as"]
+
+
+def test_a_hint_of_labels_is_not_printed_where_they_are_compared(run, folder, states):
+    compared = run("fit potts.npz -o potts.ednn --context 1")
+    assert "hint:" not in compared.stderr and "comparing" in compared.stderr
+    assert "hint:" in run("fit potts.npz -m quadratic -o potts.ednn --force").stderr

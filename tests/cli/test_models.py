@@ -87,7 +87,7 @@ def test_a_fit_without_noise_takes_the_smallest_penalty_and_one_with_noise_a_lar
 @pytest.mark.parametrize("name", KINDS)
 def test_the_tile_model_that_errs_least_is_chosen(name):
     X = 40 + 6 * NOISE
-    chosen, why, seconds = _model_choice.suited(GridTiling(1, 0), X, 3.0 * KINDS[name](NOISE))
+    chosen, why, seconds, _ = _model_choice.suited(GridTiling(1, 0), X, 3.0 * KINDS[name](NOISE))
     assert chosen == name and seconds > 0
     for each in KINDS:
         assert f"{each} " in why.partition("cross-validation errors")[2]
@@ -114,7 +114,7 @@ def test_errors_of_one_pass_are_those_of_fits_to_each_fold(name, baseline, n_out
 
 def test_a_model_that_cannot_win_is_not_fitted():
     X, y = NOISE, KINDS["quadratic"](NOISE)
-    name, why, _ = _model_choice.suited(GridTiling(1, 0), X, y)
+    name, why, *_ = _model_choice.suited(GridTiling(1, 0), X, y)
     assert name == "quadratic"
     assert why.endswith("quadratic less than 0.01 %, cubic not needed, kernel not needed")
 
@@ -132,9 +132,9 @@ class Clock:
 
 def test_tile_models_that_take_too_long_are_left_out_but_one():
     X, y = NOISE, KINDS["kernel"](NOISE)
-    chosen, why, _ = _model_choice.suited(GridTiling(1, 0), X, y, max_seconds=1e4, clock=Clock())
+    chosen, why, *_ = _model_choice.suited(GridTiling(1, 0), X, y, max_seconds=1e4, clock=Clock())
     assert chosen == "kernel" and "left out" not in why
-    chosen, why, _ = _model_choice.suited(GridTiling(1, 0), X, y, max_seconds=1e-3, clock=Clock())
+    chosen, why, *_ = _model_choice.suited(GridTiling(1, 0), X, y, max_seconds=1e-3, clock=Clock())
     assert chosen == "quadratic"
     for left in ("cubic", "kernel"):
         assert f"{left} left out (about " in why
@@ -193,10 +193,10 @@ def test_unique_tiles_are_counted():
 def test_many_tiles_are_at_least_those_that_were_counted():
     X, y = NOISE, KINDS["quadratic"](NOISE)
     limits = {"first_tiles": 600, "few_tiles": 1000}
-    name, why, _ = _model_choice.suited(GridTiling(1, 0), X, y, **limits)
+    name, why, *_ = _model_choice.suited(GridTiling(1, 0), X, y, **limits)
     assert why.startswith("at least 2,560 unique tiles, too many for kernel ridge;")
     assert name == "quadratic" and "kernel " not in why.partition(";")[2]
-    name, why, _ = _model_choice.suited(GridTiling(1, 0), X[:10], y[:10], **limits)
+    name, why, *_ = _model_choice.suited(GridTiling(1, 0), X[:10], y[:10], **limits)
     assert why.startswith("640 unique tiles;")
 
 
@@ -208,12 +208,12 @@ def test_what_would_take_long_is_not_compared(monkeypatch):
     if find_spec("torch") and find_spec("skorch"):
         assert _model_choice.suited(GridTiling(1, 1), X, y, **limits)[0] == "dense"
     monkeypatch.setitem(sys.modules, "torch", None)  # as if it was not installed
-    chosen, why, _ = _model_choice.suited(GridTiling(1, 1), X, y, **limits)
+    chosen, why, *_ = _model_choice.suited(GridTiling(1, 1), X, y, **limits)
     assert chosen == "perceptron" and "3,840 tiles of 9 numbers have too many pairs" in why
 
 
 def test_few_systems_are_not_compared():
-    name, why, _ = _model_choice.suited(GridTiling(1, 0), NOISE[:5], NOISE[:5].sum(axis=(1, 2)))
+    name, why, *_ = _model_choice.suited(GridTiling(1, 0), NOISE[:5], NOISE[:5].sum(axis=(1, 2)))
     assert name == "kernel" and "5 systems are too few" in why
 
 
