@@ -182,6 +182,8 @@ def write_files(ctx, options, model, estimator, parts, result, seconds) -> None:
         "errors of totals": {which: result[which] for which in parts},
         "verdict": result["verdict"],
         **({"interrupted": result["interrupted"]} if "interrupted" in result else {}),
+        # Of structures, whose atoms `relax` and `md` move by the forces.
+        **({"forces learned": bool(options.forces)} if "plane" in result else {}),
     }
     from .. import files as model_files
 

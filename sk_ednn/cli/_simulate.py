@@ -11,6 +11,7 @@ import typer
 from ..structures._write import require_format, write_structures
 from ._errors import Interrupts
 from ._files import check_readable
+from ._forces_doubt import doubt_of_forces
 from ._inputs import load_model
 from ._inspect import printable
 from ._paths import check_paths, may_replace
@@ -38,7 +39,7 @@ def relax(options) -> dict[str, Any]:
         The parameters of the command, by name.
     """
     _require_positive("--fmax", options.fmax)
-    (structures, places), model, calculator = _begin(options)
+    (structures, places), model, calculator, doubt = _begin(options)
     several = len(structures) > 1
     require_format(options.output, several=several)
     from ..atoms import _dynamics
@@ -92,7 +93,10 @@ def relax(options) -> dict[str, Any]:
     if not options.as_json:
         for line in words:
             typer.echo(line)
-    return {"structures": results, "trust": words, "output": str(options.output)}
+    return {
+        "structures": results, "trust": words, "output": str(options.output),
+        **({} if doubt is None else {"forces": doubt}),
+    }  # fmt: skip
 
 
 def dynamics(options) -> dict[str, Any]:
@@ -118,7 +122,7 @@ def dynamics(options) -> dict[str, Any]:
         raise ValueError(
             f"--pressure is for --ensemble npt; {options.ensemble} keeps the cell as it is."
         )
-    read, model, calculator = _begin(options)
+    read, model, calculator, doubt = _begin(options)
     if len(read.structures) > 1:
         raise ValueError(
             f"Expected one structure, but {options.fields} contains {len(read.structures)}. Select "
@@ -156,6 +160,7 @@ def dynamics(options) -> dict[str, Any]:
         **means(records),
         "trust": [f"last frame: {trust.line()}", *on_what(model, [trust])],
         "output": str(options.output),
+        **({} if doubt is None else {"forces": doubt}),
     }
 
 
@@ -277,7 +282,7 @@ def _frame_of(structure):
 
 
 def _begin(options):
-    """Return the structures, repeated, with their places in files; the model and calculator."""
+    """Return structures, repeated, and their places; model, calculator, and a doubt of forces."""
     check_readable(options.model)
     if not are_structures(options.fields):
         raise ValueError(
@@ -289,6 +294,9 @@ def _begin(options):
     may_replace("--output", options.output, options.force)
     model = load_model(options.model, None)
     _require_ev(options.model)
+    doubt = _doubt(model, options.model)
+    if doubt is not None:  # before the atoms move
+        note(doubt)
     from ..atoms._dynamics import calculator_of
     from ._structures import read_for
 
@@ -296,7 +304,7 @@ def _begin(options):
     if options.repeat is not None:
         repeats = _repeats(options.repeat)
         read = read._replace(structures=[_repeated(each, repeats) for each in read.structures])
-    return read, model, calculator_of(model)
+    return read, model, calculator_of(model), doubt
 
 
 def _require_ev(path) -> None:
@@ -309,6 +317,13 @@ def _require_ev(path) -> None:
             f"{path} predicts energies in {printable(str(unit))}, but forces have to be in eV/Å. "
             "Fit a model to energies in eV."
         )
+
+
+def _doubt(model, path) -> str | None:
+    """Return a doubt of the forces of a model, or None."""
+    from .. import files as model_files
+
+    return doubt_of_forces(model, model_files.describe(path)["about"], path)
 
 
 def _repeated(structure, repeats):

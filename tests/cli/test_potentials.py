@@ -544,6 +544,34 @@ def test_simulations_end_with_what_predict_says_of_their_last_structure(
     assert result["trust"][-2] == of_predict["interval"]
 
 
+# Fits, and what is doubted of the forces of their models.
+FORCES = {
+    "energies alone": ("fit energies.traj --epochs 1 --cutoff 4", "learned no forces"),
+    "all learned from": (
+        "fit train.extxyz --epochs 1 --cutoff 4 --test-fraction 0", "were not compared",
+    ),
+    "some held out": ("fit train.extxyz --epochs 1 --cutoff 4", None),
+    "images": ("fit train.extxyz --images", "learned no forces"),
+    "images with forces": ("fit train.extxyz --images --forces", "were not compared"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORCES)
+def test_simulations_doubt_forces_that_were_not_learned_or_tested_before_they_begin(go, name):
+    fit, words = FORCES[name]
+    go(f"{fit} -o doubtful.ednn --force --json")
+    for line in ("relax doubtful.ednn test.extxyz@0", "md doubtful.ednn test.extxyz@0"):
+        go_on = f"{line} --steps 1 -o end.traj --force"
+        result = go(go_on)
+        notes = [row for row in result.stderr.splitlines() if row.startswith("note: ")]
+        doubts = [row.removeprefix("note: ") for row in notes if "forces" in row]
+        assert len(doubts) == (words is not None)
+        if words is not None:
+            assert words in doubts[0] and "doubtful.ednn" in doubts[0]
+            assert result.stderr.splitlines()[0] == f"note: {doubts[0]}"
+        assert json.loads(go(f"{go_on} --json").stdout).get("forces") == next(iter(doubts), None)
+
+
 def test_models_of_images_say_at_the_end_what_they_know(go, files):
     go("fit train.extxyz --images --test-fraction 0.5 --json -o images.ednn")
     line = "relax images.ednn test.extxyz@:2 --steps 1 -o end.traj --force"
