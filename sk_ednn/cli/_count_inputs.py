@@ -227,7 +227,8 @@ def sayer(options):
 def described(pictures) -> str:
     sizes = sorted({picture.grid for picture in pictures})
     n_channels = pictures[0].n_channels
-    kind = {1: "grey", 3: "colour"}.get(n_channels, f"{n_channels} channels")
+    kind = "grey" if n_channels == 1 else f"{n_channels} channels"
+    kind = "colour" if pictures[0].is_rgb else kind
     size = " × ".join(map(str, sizes[0]))
     more = f" to {' × '.join(map(str, sizes[-1]))}" if len(sizes) > 1 else ""
     return f"{len(pictures)} picture(s), {size}{more} pixels, {kind}, {pictures[0].dtype}"

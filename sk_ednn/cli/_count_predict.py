@@ -98,7 +98,7 @@ def predict(ctx: typer.Context, options) -> dict[str, Any]:
 
     def keep(picture, contributions):
         goal, *others = files_of(picture)
-        write_map(goal, contributions, focus)
+        write_map(goal, contributions, focus, picture.pixel_size)
         for k in range(len(endings)):
             of_output = contributions[..., k] if contributions.ndim > len(focus) else contributions
             full[k] = max(full[k], full_colour(of_output))
@@ -121,7 +121,7 @@ def predict(ctx: typer.Context, options) -> dict[str, Any]:
             return None
         grid = model.estimators_[0].tiling_.tile_grid(picture.shape)
         (path,) = files_of(picture)
-        return MapWriter(path, picture.name, grid, focus, model.n_outputs_)
+        return MapWriter(path, picture.name, grid, focus, model.n_outputs_, picture.pixel_size)
 
     def done(row):
         say(counted(row))

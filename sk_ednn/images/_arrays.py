@@ -85,6 +85,8 @@ before; or picture of Pillow
     except (ValueError, FileNotFoundError) as error:
         raise PictureError(f"{name}: {error}") from error
     shape = pixels.shape
+    # An axis that is taken for colours, of numbers as photographs have them.
+    is_rgb = channel_axis is None and shape[-1:] == (3,) and pixels.dtype == np.uint8
     if channel_axis is not None:
         if not -len(shape) <= channel_axis < len(shape) or len(shape) not in (3, 4):
             raise PictureError(
@@ -94,13 +96,13 @@ before; or picture of Pillow
     elif not channels_last(shape, name):
         channel_axis = len(shape) - 1
     if not isinstance(pixels, np.ndarray):
-        return picture_of_source(pixels, name, channel_axis)
+        return picture_of_source(pixels, name, channel_axis, is_rgb)
     if channel_axis is None:
         return in_memory(pixels[..., None], name)
-    return in_memory(np.moveaxis(pixels, channel_axis, -1), name)
+    return in_memory(np.moveaxis(pixels, channel_axis, -1), name, is_rgb=is_rgb)
 
 
-def picture_of_source(source, name, channel_axis) -> Picture:
+def picture_of_source(source, name, channel_axis, is_rgb=False) -> Picture:
     """Return a picture whose pixels are read from a source.
 
     Parameters
@@ -110,6 +112,8 @@ def picture_of_source(source, name, channel_axis) -> Picture:
     name : str
     channel_axis : int or None
         Axis of the channels, not negative; None without one.
+    is_rgb : bool, default=False
+        Whether the channels are those of a colour photograph.
     """
     shape = list(source.shape)
     n_channels = 1 if channel_axis is None else shape.pop(channel_axis)
@@ -117,7 +121,7 @@ def picture_of_source(source, name, channel_axis) -> Picture:
     n_bytes = dtype.itemsize * np.prod(source.shape, dtype=float)
     reader = _OfSource(source, name, channel_axis)
     by_region = bool(n_bytes > READ_WHOLE_BYTES)
-    return Picture(name, (*shape, n_channels), dtype, reader, by_region=by_region)
+    return Picture(name, (*shape, n_channels), dtype, reader, by_region=by_region, is_rgb=is_rgb)
 
 
 def pictures_along_first_axis(batch) -> list[Picture]:

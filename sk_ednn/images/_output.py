@@ -16,6 +16,8 @@ from ._peaks import peaks
 
 # Tables of counts are written under names that end so.
 ENDINGS_OF_TABLES = (".csv", ".xlsx")
+# In maps: pixels of the picture along a side of a tile.
+_NAMESPACE, _STEP = "sk_ednn map", "PixelsPerTile"
 
 
 def require_table_name(path) -> None:
@@ -102,16 +104,19 @@ def write_peaks(path, contributions, focus) -> None:
             writer.writerow([*(f"{each:.1f}" for each in place[::-1]), f"{share:.4g}"])
 
 
-def write_map(path, contributions, focus) -> None:
+def write_map(path, contributions, focus, pixel_size=None) -> None:
     """Write a map as TIFF, one pixel a tile; its sum is the total.
 
-    The stored resolution is the number of pixels of the picture per tile.
+    The stored size of a pixel is that of a tile in µm, and in pixels of the picture where their
+    size is not known.
 
     Parameters
     ----------
     path : str or Path
     contributions : ndarray of shape (*tile_grid,) or (*tile_grid, n_outputs)
     focus : tuple of int
+    pixel_size : PixelSize, default=None
+        Of the picture.
     """
     with needing("Writing a map as TIFF", extra="images"):
         import tifffile
@@ -120,12 +125,29 @@ def write_map(path, contributions, focus) -> None:
     if values.ndim > len(focus):
         values, axes = np.moveaxis(values, -1, 0), "C" + axes
     # Equal maps give equal files: the identifier, random otherwise, is that of the content.
-    uuid = uuid5(NAMESPACE_OID, digest((values, focus)))
-    described = {"axes": axes, "UUID": str(uuid),
-                 "PhysicalSizeX": focus[-1], "PhysicalSizeY": focus[-2],
-                 "PhysicalSizeXUnit": "pixel", "PhysicalSizeYUnit": "pixel"}  # fmt: skip
+    uuid = uuid5(NAMESPACE_OID, digest((values, focus, pixel_size)))
+    described = {"axes": axes, "UUID": str(uuid), **_sizes(focus, pixel_size),
+                 "MapAnnotation": {"Namespace": _NAMESPACE, _STEP: str(focus[-1])}}  # fmt: skip
+    options = {}
+    if pixel_size is not None:  # for programs that read no OME
+        per_cm = pixel_size.times(focus).per_cm
+        options = {"resolution": per_cm, "resolutionunit": "CENTIMETER"}
     with replacing(path, "wb+") as file:
-        tifffile.imwrite(file, values, photometric="minisblack", metadata=described, ome=True)
+        tifffile.imwrite(
+            file, values, photometric="minisblack", metadata=described, ome=True, **options
+        )
+
+
+def _sizes(focus, pixel_size) -> dict:
+    """Return the size of a tile as OME has it."""
+    if pixel_size is None:
+        lengths, unit = {"X": focus[-1], "Y": focus[-2]}, "pixel"
+    else:
+        tile = pixel_size.times(focus)
+        lengths, unit = {"X": tile.x, "Y": tile.y}, "µm"
+        lengths |= {"Z": tile.z} if tile.z is not None and len(focus) > 2 else {}
+    sizes = {f"PhysicalSize{axis}": length for axis, length in lengths.items()}
+    return sizes | {f"PhysicalSize{axis}Unit": unit for axis in lengths}
 
 
 def read_map(path) -> tuple[np.ndarray, float] | None:
@@ -139,7 +161,10 @@ def read_map(path) -> tuple[np.ndarray, float] | None:
         import tifffile
     with tifffile.TiffFile(path) as file:
         described = file.ome_metadata or ""
-        if 'PhysicalSizeXUnit="pixel"' not in described:
+        if f'K="{_STEP}"' in described:
+            step = described.partition(f'K="{_STEP}">')[2].partition("<")[0]
+        elif 'PhysicalSizeXUnit="pixel"' in described:  # of before
+            step = described.partition('PhysicalSizeX="')[2].partition('"')[0]
+        else:
             return None
-        step = described.partition('PhysicalSizeX="')[2].partition('"')[0]
         return file.asarray(), float(step)

@@ -9,11 +9,10 @@ import numpy as np
 from .._utils.optional import needing
 from .._utils.wording import plain
 from .._utils.writing import replacing
+from ._channels import channels_in_words, drawn_pixels
 
 # Largest length of an overlay along its longer side.
 _LARGEST_OVERLAY = 4096
-# Percentiles of the levels of a picture that are drawn black and white.
-_DARK, _LIGHT = 1.0, 99.0
 # What is drawn fully opaque, as a share of the highest contributions.
 _FULL = 0.995
 _COLOURS = np.array([[255, 225, 60], [255, 120, 0], [215, 0, 60]], dtype=np.float64)
@@ -42,8 +41,9 @@ def full_colour(contributions) -> float:
 def write_overlay(path, picture, contributions, focus, full=None) -> None:
     """Draw a map over its picture, as PNG, with a legend below.
 
-    Pictures that are narrower than the legend are enlarged by a whole number; where they would be
-    too long, white is beside them.
+    Of several channels, the picture is beside it, with the channels in colours. Pictures that are
+    narrower than the legend are enlarged by a whole number; where they would be too long, white is
+    beside them.
 
     Parameters
     ----------
@@ -55,12 +55,36 @@ def write_overlay(path, picture, contributions, focus, full=None) -> None:
     full : float, default=None
         As for `overlay_png`.
     """
+    beside = picture.n_channels > 1
     with replacing(path, "wb") as file:
-        file.write(overlay_png(picture, contributions, focus, legend=True, full=full))
+        file.write(
+            overlay_png(picture, contributions, focus, legend=True, beside=beside, full=full)
+        )
 
 
-def overlay_png(picture, contributions, focus, *, legend=False, beside=False, full=None) -> bytes:
+def overlay_png(picture, contributions, focus, **options) -> bytes:
     """Return the bytes of a PNG with a map over its picture, as `write_overlay` writes it.
+
+    Parameters
+    ----------
+    picture, contributions, focus
+        As for `write_overlay`.
+    **options
+        As for `drawn_overlay`.
+    """
+    image, pixels = drawn_overlay(picture, contributions, focus, **options)
+    size = picture.pixel_size
+    stated = {} if size is None else {"dpi": size.times((pixels, pixels)).per_inch}
+    out = io.BytesIO()
+    image.save(out, format="PNG", **stated)
+    return out.getvalue()
+
+
+def drawn_overlay(
+    picture, contributions, focus, *, legend=False, beside=False, full=None,
+    longest=_LARGEST_OVERLAY,
+):  # fmt: skip
+    """Draw a map over its picture in grey.
 
     Parameters
     ----------
@@ -69,35 +93,63 @@ def overlay_png(picture, contributions, focus, *, legend=False, beside=False, fu
     legend : bool, default=False
         Whether the meaning of the colours is written below.
     beside : bool, default=False
-        Whether the picture itself is drawn on the left of the overlay.
+        Whether the picture itself is drawn on the left of the overlay, in colours if it has any.
     full : float, default=None
         Contribution of the strongest colour, one for all pictures that are compared: the largest
         `full_colour` of them. None for that of this picture.
+    longest : int, default=4096
+        Largest length along the longer side, without the legend.
+
+    Returns
+    -------
+    image : PIL.Image.Image
+    pixels : float
+        Those of the picture along a side of a pixel that is drawn.
     """
     with needing("Drawing a map", extra="images"):
         from PIL import Image
     n_planes = max([1, *np.shape(contributions)[:-2]])
     values = _in_a_plane(contributions)
     height, width = picture.grid[-2:]
-    step = max(1, -(-max(height, width * (1 + beside)) // _LARGEST_OVERLAY))
+    step = max(1, -(-max(height, width * (1 + beside)) // longest))
     rows = np.minimum(np.arange(0, height, step) // focus[-2], values.shape[0] - 1)
     columns = np.minimum(np.arange(0, width, step) // focus[-1], values.shape[1] - 1)
     high = full_colour(contributions) if full is None else full
     level = (values / high if high > 0 else np.zeros_like(values)).clip(0, 1)[np.ix_(rows, columns)]
-    grey = _grey(picture, step)
+    colours, grey = drawn_pixels(picture, step)
     drawn = _coloured(grey, level)
     if beside:
         gap = np.full((len(drawn), max(1, drawn.shape[1] // _GAPS), 3), 255, np.uint8)
-        drawn = np.concatenate([_coloured(grey, np.zeros_like(level)), gap, drawn], axis=1)
-    image = Image.fromarray(drawn)
+        drawn = np.concatenate([colours.round().astype(np.uint8), gap, drawn], axis=1)
+    image, factor = Image.fromarray(drawn), 1
     if legend:
         square = f"{focus[-2]} by {focus[-1]} pixels" + (" of all planes" if n_planes > 1 else "")
-        image = _with_legend(
-            image, values, high, square, float(np.median(grey)), 1 + beside, full is not None
-        )
-    out = io.BytesIO()
-    image.save(out, format="PNG")
-    return out.getvalue()
+        channels = channels_in_words(picture) if beside else ""
+        image, factor = _with_legend(
+            image, values, high, square, float(np.median(grey)), 1 + beside, full is not None,
+            [f"on the left: {channels}"] if channels else [], longest,
+        )  # fmt: skip
+    return image, step / factor
+
+
+def picture_image(picture, longest=_LARGEST_OVERLAY):
+    """Draw a picture alone, in colours if it has several channels.
+
+    Parameters
+    ----------
+    picture : Picture
+    longest : int, default=4096
+        Largest length along the longer side.
+
+    Returns
+    -------
+    PIL.Image.Image
+    """
+    with needing("Drawing a picture", extra="images"):
+        from PIL import Image
+    step = max(1, -(-max(picture.grid[-2:]) // longest))
+    colours, _ = drawn_pixels(picture, step)
+    return Image.fromarray(colours.round().astype(np.uint8))
 
 
 def _in_a_plane(contributions) -> np.ndarray:
@@ -116,8 +168,10 @@ def _coloured(ground, level) -> np.ndarray:
     return mixed.round().clip(0, 255).astype(np.uint8)
 
 
-def _with_legend(image, values, high, square, ground, n_drawn, is_shared):
+def _with_legend(image, values, high, square, ground, n_drawn, is_shared, more, longest):
     """Return pictures with a scale of the colours in a strip below, each enlarged to its width.
+
+    Also the factor by which they are enlarged.
 
     The colours are drawn over a level of grey, `ground`, the median of the picture: on a light
     picture they are other ones than on a dark one. The font that comes with Pillow has letters of
@@ -125,7 +179,7 @@ def _with_legend(image, values, high, square, ground, n_drawn, is_shared):
     """
     from PIL import Image, ImageDraw, ImageFont
 
-    size = max(_LEAST_FONT, image.width // 50)
+    size = max(_LEAST_FONT, image.width // (50 * n_drawn))
     font, gap = ImageFont.load_default(size), size // 2
     least = "0 or less" if values.min(initial=0.0) < 0 else "0"
     lines = [f"added to the total by each square of {square}"]
@@ -133,12 +187,13 @@ def _with_legend(image, values, high, square, ground, n_drawn, is_shared):
     ends = (least, f"{plain(high, 2)} or more")
     if high <= 0:
         lines, ends = ["nothing is coloured: no square", f"of {square} adds to the total"], None
+    lines += more
     ramp = (8 * size, size)
     width = max(font.getlength(line) for line in lines)
     if ends is not None:
         width = max(width, sum(map(font.getlength, ends)) + ramp[0] + 2 * gap)
     width, height = int(width) + 2 * gap + 1, (len(lines) + (ends is not None)) * (size + gap) + gap
-    factor = max(1, min(-(-n_drawn * width // image.width), _LARGEST_OVERLAY // image.height))
+    factor = max(1, min(-(-n_drawn * width // image.width), longest // image.height))
     image = image.resize((factor * image.width, factor * image.height), Image.Resampling.NEAREST)
     canvas = Image.new("RGB", (max(image.width, width), image.height + height), "white")
     canvas.paste(image, (0, 0))
@@ -153,19 +208,4 @@ def _with_legend(image, values, high, square, ground, n_drawn, is_shared):
     for line in lines:
         draw.text((gap, y + size / 2), line, "black", font, anchor="lm")
         y += size + gap
-    return canvas
-
-
-def _grey(picture, step) -> np.ndarray:
-    """Return every `step`-th pixel of a picture in grey, read in strips."""
-    strips = []
-    *planes, height, width = picture.grid
-    rows = max(step, (1 << 22) // max(1, width) // step * step)
-    for start in range(0, height, rows):
-        box = (*(slice(0, n) for n in planes), slice(start, min(start + rows, height)),
-               slice(0, width), slice(0, picture.n_channels))  # fmt: skip
-        values = picture.read(box)[..., ::step, ::step, :].astype(np.float64).mean(axis=-1)
-        strips.append(values.reshape(-1, *values.shape[-2:]).mean(axis=0))
-    grey = np.concatenate(strips)
-    low, high = np.percentile(grey, (_DARK, _LIGHT))
-    return ((grey - low) / (high - low if high > low else 1.0)).clip(0, 1) * 255
+    return canvas, factor

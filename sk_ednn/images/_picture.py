@@ -11,6 +11,7 @@ import numpy as np
 
 from .._utils.hashing import digest
 from ._checks import PictureError, require_pixels
+from ._pixel_size import PixelSize
 
 _MAX_NAMED = 10
 # Larger pictures are read by regions where their file allows it.
@@ -37,6 +38,10 @@ class Picture:
         Parts that were left out or changed in reading, such as an opaque alpha channel.
     by_region : bool
         Whether a region can be read without the rest.
+    is_rgb : bool
+        Whether the channels are red, green and blue of a colour photograph.
+    pixel_size : PixelSize or None
+        In µm, where the file states it.
 
     Examples
     --------
@@ -55,6 +60,8 @@ class Picture:
     notes: tuple[str, ...] = ()
     by_region: bool = False
     spacing: None = None
+    is_rgb: bool = False
+    pixel_size: PixelSize | None = None
 
     @property
     def grid(self) -> tuple[int, ...]:

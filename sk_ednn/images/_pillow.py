@@ -12,6 +12,7 @@ from .._utils.memory import require_memory
 from .._utils.optional import is_from, needing
 from ._checks import PictureError
 from ._picture import Picture, in_memory, reason_of
+from ._pixel_size import of_png
 
 _CONVERT = "Save it as grey or RGB."
 # Modes of Pillow whose numbers are the picture's.
@@ -51,6 +52,8 @@ def open_plain(path: str, name: str) -> Picture:
                 mode, (width, height) = image.mode, image.size
                 frames = getattr(image, "n_frames", 1)
                 is_turned = _is_turned(image)
+                # The density of a JPEG is one of printing, that most cameras make up.
+                size = of_png(image.info) if image.format == "PNG" else None
     except UnidentifiedImageError:
         raise PictureError(
             f"{name}: not a picture that can be read. Known are PNG, JPEG, TIFF, OME-Zarr, .npy "
@@ -74,7 +77,10 @@ def open_plain(path: str, name: str) -> Picture:
     shape = (height, width, n_channels)
     has_alpha = mode in _ALPHA
     notes = (OPAQUE,) * has_alpha + (TURNED,) * is_turned
-    return Picture(name, shape, dtype, _Plain(path, name, has_alpha), path, notes)
+    reader = _Plain(path, name, has_alpha)
+    return Picture(
+        name, shape, dtype, reader, path, notes, is_rgb=n_channels == 3, pixel_size=size
+    )  # fmt: skip
 
 
 def is_image(values) -> bool:
@@ -101,7 +107,8 @@ def picture_of_image(image, name: str) -> Picture:
     has_alpha = image.mode in _ALPHA
     if has_alpha:
         values = opaque(values, name)
-    return in_memory(values, name, notes=(OPAQUE,) if has_alpha else ())
+    notes = (OPAQUE,) if has_alpha else ()
+    return in_memory(values, name, notes=notes, is_rgb=values.shape[-1] == 3)
 
 
 def _require_mode(mode, name) -> None:

@@ -17,6 +17,7 @@ from ..fields._packing import Packing
 from ._checks import PictureError
 from ._picture import READ_WHOLE_BYTES, Picture, reason_of
 from ._pillow import OPAQUE, ORIENTATION, TURNED, opaque
+from ._pixel_size import of_tiff
 
 # Axes of tifffile that contain planes of a stack: Z, and pages without a name.
 _PLANES = "ZQI"
@@ -69,6 +70,7 @@ def open_tiff(path: str, name: str, missing_chunks="error") -> Picture:
             is_turned = ORIENTATION in page.tags and page.tags[ORIENTATION].value not in (0, 1)
             needs = _missing_codec(page)
             packing, undecided = _packing(page, dtype, name)
+            size = of_tiff(file, full[0], tifffile.xml2dict)
     except PictureError:
         raise
     except Exception as error:
@@ -108,7 +110,11 @@ def open_tiff(path: str, name: str, missing_chunks="error") -> Picture:
     if inverted and dtype.kind not in "iu":
         raise PictureError(f"{name}: white is 0, and there is no number for black. Invert it.")
     grid = tuple(shape[k] for k in layout.grid)
-    return Picture(name, (*grid, n_channels), dtype, reader, path, tuple(notes), by_region)
+    is_rgb = n_channels == 3 and photometric in ("RGB", "YCBCR") and "S" in axes
+    return Picture(
+        name, (*grid, n_channels), dtype, reader, path, tuple(notes), by_region,
+        is_rgb=is_rgb, pixel_size=size,
+    )  # fmt: skip
 
 
 def _require_all_pages(file, series, name) -> None:

@@ -16,6 +16,7 @@ from ..fields._zarr import require_plain_files
 from ._arrays import channels_last
 from ._checks import PictureError
 from ._picture import Picture, reason_of
+from ._pixel_size import of_ome_zarr
 from ._tifffile import layout_of
 
 _CHUNK = 1024  # tiles along an axis of a map
@@ -60,9 +61,9 @@ def open_zarr(path: str, name: str, missing_chunks="error") -> Picture:
                 )
             level = scales[0]["datasets"][0]["path"]
             axes = "".join(_letter(axis) for axis in scales[0].get("axes", ()))
-            array = node[level]
+            array, size = node[level], of_ome_zarr(scales[0])
         else:
-            axes, array, level = "", node, None
+            axes, array, level, size = "", node, None, None
         ArraySource(array)  # raises where its numbers are packed
     except PictureError:
         raise
@@ -74,7 +75,9 @@ def open_zarr(path: str, name: str, missing_chunks="error") -> Picture:
         grid = tuple(array.shape[k] for k in layout.grid)
         reader = _Zarr(path, name, inside, missing_chunks, layout)
         shape = (*grid, layout.n_channels)
-        return Picture(name, shape, np.dtype(array.dtype), reader, path, by_region=True)
+        return Picture(
+            name, shape, np.dtype(array.dtype), reader, path, by_region=True, pixel_size=size
+        )
     expand = channels_last(tuple(array.shape), name)
     shape = tuple(array.shape) + (1,) * expand
     reader = _Zarr(path, name, inside, missing_chunks, None, expand)
@@ -139,6 +142,8 @@ class MapWriter:
         Pixels of a tile along each axis: the scale that is stored.
     n_outputs : int
         With several, the first axis has them.
+    pixel_size : PixelSize, default=None
+        Of the picture. The scale is then that of a tile in µm, and in pixels otherwise.
 
     Raises
     ------
@@ -146,10 +151,14 @@ class MapWriter:
         If the folder is something else.
     """
 
-    def __init__(self, path, name, tile_grid, focus, n_outputs):
+    def __init__(self, path, name, tile_grid, focus, n_outputs, pixel_size=None):
         require_map_or_nothing(path)
         self.path, self.name, self.tile_grid = Path(path), name, tuple(tile_grid)
-        self.focus, self.several = focus, n_outputs > 1
+        self.several, size = n_outputs > 1, pixel_size
+        # All axes have one unit, so that the shape of a tile is right.
+        self.in_um = size is not None and (len(tile_grid) < 3 or size.z is not None)
+        lengths = [size.z, size.y, size.x][-len(tile_grid) :] if self.in_um else [1.0] * len(focus)
+        self.scale = [float(n * length) for n, length in zip(focus, lengths, strict=True)]
         self.shape = (n_outputs, *self.tile_grid) if self.several else self.tile_grid
         self._stack = ExitStack()
 
@@ -166,8 +175,9 @@ class MapWriter:
             )  # fmt: skip
             letters = "zyx"[-len(self.tile_grid) :]
             axes = [{"name": "c", "type": "channel"}] * self.several
-            axes += [{"name": each, "type": "space"} for each in letters]
-            scale = [1.0] * self.several + [float(f) for f in self.focus]
+            unit = {"unit": "micrometer"} if self.in_um else {}
+            axes += [{"name": each, "type": "space", **unit} for each in letters]
+            scale = [1.0] * self.several + self.scale
             transformations = [{"type": "scale", "scale": scale}]
             datasets = [{"path": "0", "coordinateTransformations": transformations}]
             multiscales = [{"name": self.name, "axes": axes, "datasets": datasets}]

@@ -109,28 +109,29 @@ def parity_png(true, predicted, groups=None) -> bytes:
     return drawn[0]
 
 
-def thumbnail_png(path, side=320) -> bytes:
-    """Return a small grey picture of a photograph.
+def thumbnail(path, side=320) -> tuple[bytes, str]:
+    """Return a small picture as PNG, and the colours of its channels in words.
 
     Parameters
     ----------
     path : path-like
     side : int, default=320
-        Pixels of the longer side.
+        Pixels of the longer side; pictures of up to twice as many are drawn whole.
+
+    Returns
+    -------
+    png : bytes
+    words : str
+        Empty for grey, and for colour photographs.
     """
     from ..images import read_pictures
-    from ..images._overlay import overlay_png
+    from ..images._channels import channels_in_words
+    from ..images._overlay import picture_image
 
     picture = read_pictures(str(path))[0]
-    height, width = picture.grid[-2:]
-    nothing = np.zeros((1, 1))
-    png = overlay_png(picture, nothing, (height, width))
-    if max(height, width) <= 2 * side:
-        return png
-    with needing("Drawing a picture", extra="images"):
-        from PIL import Image
-    image = Image.open(io.BytesIO(png))
-    image.thumbnail((side, side))
+    image = picture_image(picture)
+    if max(image.size) > 2 * side:
+        image.thumbnail((side, side))
     out = io.BytesIO()
     image.save(out, format="PNG")
-    return out.getvalue()
+    return out.getvalue(), channels_in_words(picture)

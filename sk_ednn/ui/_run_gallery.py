@@ -11,10 +11,13 @@ from ._frame import link, panel, picture, text
 PICTURES = (".png", ".jpg", ".jpeg")
 _MOST_PICTURES = 24
 _OF_OVERLAYS = (
-    "The stronger the colour of a square, the more it adds to the number. Where objects are "
-    "counted and lie apart, the squares of one add up to about 1. The colours mean "
-    "the same in all pictures of a run that has ended. Click on a picture to see it larger, with "
-    "its scale."
+    "The stronger the colour of a square, the more it adds to the number. Around an object the "
+    "colour spreads like a halo: where objects are counted and lie apart, the squares of one halo "
+    "add up to about 1. The strongest square of a halo is a peak; the files “peaks.csv” list "
+    "peaks, each with the sum of its halo. Objects that touch may share one.",
+    "The colours mean the same in all pictures of a run that has ended. A picture of several "
+    "channels is on the left of its map, each channel in a colour. Click on a picture to see it "
+    "larger, with its scale and the colours of its channels.",
 )
 
 
@@ -45,7 +48,8 @@ def draw_gallery(addresses, counting) -> None:
         return
     with panel("Pictures"):
         if counting:
-            text("p", _OF_OVERLAYS, "small muted")
+            for words in _OF_OVERLAYS:
+                text("p", words, "small muted")
         with ui.element("div").classes("gallery"):
             for name, address in list(addresses.items())[:_MOST_PICTURES]:
                 with ui.element("figure"):

@@ -16,7 +16,7 @@ from .._frame import PATIENCE, aside, complain, frame, later, panel, picture, ta
 from .._matched import Expected, columns_beside_names, expected_fit, matched_totals
 from .._model_choice import ModelChoice
 from .._model_files import model_files
-from .._pictures import thumbnail_png
+from .._pictures import thumbnail
 from .._starter import Starter
 
 _SHOWN = 6
@@ -247,10 +247,12 @@ class _Learn:
                 if totals is not None:
                     text("p", f"Table: {self.site.shown(totals)}", "small")
             for path in pictures[:_SHOWN]:
-                png = await aside(thumbnail_png, path)
+                png, channels = await aside(thumbnail, path)
                 with self.view, ui.element("figure"):
                     picture(png, path.name, "")
                     text("figcaption", path.name)
+                    if channels:
+                        text("figcaption", channels, "muted")
             if totals is not None:
                 header, rows = await aside(table_rows, totals, 5)
                 with self.table:
