@@ -70,8 +70,9 @@ def fit(
     series: Annotated[
         str | None,
         typer.Option(
-            help="Hold out all pictures of one series (slide, dish) together: a regular expression "
-            "for the series in the names, such as '^(.*)_', or the number of consecutive pictures."
+            help="Hold out all pictures of a series, such as a slide or dish, together: a regular "
+            "expression for the series in the names, such as '^(.*)_' for all before the last _, "
+            "or the number of pictures per series, if they follow each other. Three series or more."
         ),
     ] = None,
     dots: Annotated[

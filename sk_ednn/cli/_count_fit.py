@@ -14,7 +14,6 @@ from ._count_inputs import (
     matched_totals,
     notes_of,
     sayer,
-    series_of,
     totals_line,
     with_labels,
 )
@@ -48,6 +47,7 @@ def fit(ctx: typer.Context, options) -> dict[str, Any]:
     check_inputs(options)
     from ..files import save
     from ..images import CountRegressor, read_pictures
+    from ..images._series import series_in_words
 
     _runs.place_output(ctx, options, "model.ednn")
     require_model_name(options.output)
@@ -55,6 +55,8 @@ def fit(ctx: typer.Context, options) -> dict[str, Any]:
     say = sayer(options)
     pictures = read_pictures(options.pictures, missing_chunks=options.missing_chunks)
     check_pictures(options, pictures)
+    # By all pictures of the folder: one without a total does not move the others to other series.
+    series = {} if options.series is None else _series_of(pictures, options.series)
     # After the folder was read, to which this may add a lock.
     replaced = may_replace("--output", options.output, options.force)
     counts = False if options.amounts else None
@@ -64,7 +66,9 @@ def fit(ctx: typer.Context, options) -> dict[str, Any]:
     for line in notes_of(pictures):
         say(line)
     say(totals_line(matched))
-    groups = None if options.series is None else series_of(pictures, options.series, say)
+    groups = [series[id(picture)] for picture in pictures] if series else None
+    if groups is not None:
+        say(series_in_words(groups))
     checkpoint = None if options.recorder is None else options.recorder.path(_runs.CHECKPOINT)
     interrupts = Interrupts(checkpoint)
     model = CountRegressor(
@@ -106,6 +110,14 @@ def fit(ctx: typer.Context, options) -> dict[str, Any]:
     _keep(options, model, matched, result)
     result["replaced"] = replaced
     return result
+
+
+def _series_of(pictures, wanted) -> dict[int, str]:
+    """Return the series of pictures, by the identity of each."""
+    from ..images._series import series_of
+
+    groups = series_of([picture.name for picture in pictures], wanted)
+    return {id(picture): group for picture, group in zip(pictures, groups, strict=True)}
 
 
 def _callback(options, interrupts, n_members):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 import warnings
 from dataclasses import replace
@@ -17,7 +16,6 @@ from ._files import check_readable
 # Dots that may be missing or too many, as a number or a share of the total in the table.
 _DOTS_OFF, _SHARE_OFF = 2, 0.15
 _SHOWN = 3  # pictures that a warning names
-_MAX_SERIES = 20  # series that are printed by name
 
 
 def check_inputs(options) -> None:
@@ -195,23 +193,6 @@ def _warn_of_unmarked(pictures, matched, dots) -> None:
             UserWarning,
             stacklevel=2,
         )
-
-
-def series_of(pictures, pattern, say):
-    """Return the series of each picture, by a pattern or a number of consecutive pictures."""
-    if pattern.isdigit():
-        groups = [k // int(pattern) for k in range(len(pictures))]
-    else:
-        groups = []
-        for picture in pictures:
-            hit = re.search(pattern, picture.name)
-            if hit is None:
-                raise ValueError(f"--series {pattern!r} does not match the name {picture.name}.")
-            groups.append(hit.group(1) if hit.groups() else hit.group())
-    distinct = list(dict.fromkeys(groups))
-    shown = ", ".join(map(str, distinct[:_MAX_SERIES]))
-    say(f"{len(distinct)} series; the pictures of one are held out together or not at all: {shown}")
-    return groups
 
 
 def sayer(options):

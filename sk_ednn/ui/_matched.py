@@ -20,7 +20,7 @@ class Matched(NamedTuple):
     columns: tuple[str, ...]
 
 
-def matched_totals(folder, table, column="", amounts=False) -> Matched:
+def matched_totals(folder, table, column="", amounts=False, series="") -> Matched:
     """Return what is to be said on the totals of a folder of pictures, as a fit will read them.
 
     Parameters
@@ -31,6 +31,8 @@ def matched_totals(folder, table, column="", amounts=False) -> Matched:
         Names of columns, separated by commas; empty for the only column of numbers.
     amounts : bool, default=False
         Whether totals are no counts.
+    series : str, default=""
+        As for the command: which pictures are held back together.
 
     Raises
     ------
@@ -38,6 +40,7 @@ def matched_totals(folder, table, column="", amounts=False) -> Matched:
         If a fit could not begin, for the reason that it would give.
     """
     from ..images import match_totals, read_pictures
+    from ..images._series import series_in_words, series_of
 
     pictures = read_pictures(str(folder))
     columns = [name.strip() for name in column.split(",") if name.strip()] or None
@@ -50,7 +53,12 @@ def matched_totals(folder, table, column="", amounts=False) -> Matched:
     kind = "counts" if found.counts else "amounts"
     n, n_all = len(found.pictures), len(pictures)
     have = f"all {n} pictures have a number" if n == n_all else f"{n} of {n_all} pictures have one"
-    return Matched([f"Learned as {kind}: {ranges}; {have}", *found.notes], tuple(found.columns))
+    lines = [f"Learned as {kind}: {ranges}; {have}", *found.notes]
+    if series.strip():
+        names = [picture.name for picture in pictures]
+        of_name = dict(zip(names, series_of(names, series.strip()), strict=True))
+        lines.append(series_in_words([of_name[picture.name] for picture in found.pictures]))
+    return Matched(lines, tuple(found.columns))
 
 
 class Expected(NamedTuple):

@@ -423,7 +423,10 @@ def test_a_fit_says_what_it_reads_and_how_far_it_is_off(dishes, tmp_path, capsys
     assert main(command) == 0
     said = capsys.readouterr()
     assert "10 picture(s), 48 × 56 pixels, grey, uint8" in said.err
-    assert "2 series; the pictures of one are held out together or not at all: 0, 1" in said.err
+    series = (
+        "2 series: dish 0.png to dish 4.png (5 pictures), dish 5.png to dish 9.png (5). None of"
+    )
+    assert series in said.err
     assert "column cells: " in said.err and "; learned as counts" in said.err
     assert "100 % of the training" in said.err  # also where no picture is held out
     command = fitting(dishes, "-o", str(tmp_path / "other.ednn"))
@@ -749,3 +752,16 @@ def test_maps_that_exist_are_replaced_with_force_alone(dishes, tmp_path, capsys)
     assert (tmp_path / "maps" / "dish 1.tif").read_bytes() == b"mine"
     assert main([*command, "--force"]) == 0
     assert tifffile.imread(tmp_path / "maps" / "dish 1.tif").shape == (18, 13)
+
+
+def test_a_picture_without_a_total_moves_no_other_to_another_series(dishes, tmp_path, capsys):
+    lines = (dishes / "counts.csv").read_text().splitlines()
+    (tmp_path / "fewer.csv").write_text("\n".join(lines[:2] + lines[3:]) + "\n")
+    command = ["count", "fit", str(dishes / "photos"), str(tmp_path / "fewer.csv"), "--epochs", "1",
+               "--series", "2", "-o", str(tmp_path / "model.ednn")]  # fmt: skip
+    assert main(command) == 0
+    said = capsys.readouterr().err
+    assert (
+        "5 series, each of them held back as a whole: dish 0.png to dish 1.png (1 picture)" in said
+    )
+    assert "dish 8.png to dish 9.png (2)" in said

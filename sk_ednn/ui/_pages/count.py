@@ -146,12 +146,13 @@ class _Learn:
             with ui.element("div").classes("line"):
                 self.minutes = self.number("Minutes of training", "minutes", 0.1)
                 field = ui.input(
-                    "Pictures per series, such as a dish", value=form.series,
+                    "Pictures per slide or dish, if there are several of each", value=form.series,
                     on_change=self.set("series"),
                 )  # fmt: skip
-                field.props("outlined dense").tooltip(
-                    "How many follow each other, such as those of one dish. They are held back "
-                    "together."
+                field.props("outlined dense debounce=600").tooltip(
+                    "Pictures of one slide, dish or patient are a series: they are held back "
+                    "together, so that the error is that of a new one. Enter how many follow each "
+                    "other, or a pattern of their names: ^(.*)_ is all before the last _."
                 )
             with ui.element("div").classes("line"):
                 self.number("Pixels averaged into one", "reduction", 1).tooltip(
@@ -199,7 +200,7 @@ class _Learn:
                 value = int(value)  # fields of numbers have no other kind
             setattr(self.form, name, default if value is None else value)
             self.changed()
-            if name == "amounts":
+            if name in ("amounts", "series"):
                 await self.tell()
             elif name != "minutes":
                 await self.estimate()
@@ -291,7 +292,7 @@ class _Learn:
     async def tell(self):
         """Say which column is learned, and how many pictures have a number."""
         form = self.form
-        wanted = (form.pictures, form.totals, form.column, form.amounts)
+        wanted = (form.pictures, form.totals, form.column, form.amounts, form.series)
         if form.pictures is None or form.totals is None:
             return
         lines, found, look = [], (), "small"
@@ -302,7 +303,7 @@ class _Learn:
             lines, look = [str(error).partition("\n")[0]], "small warn"
             if self.columns.visible and not form.column:
                 lines.append("Choose the columns of the numbers above.")
-        if wanted != (form.pictures, form.totals, form.column, form.amounts):
+        if wanted != (form.pictures, form.totals, form.column, form.amounts, form.series):
             return  # a later call reports a later change
         if self.matched.is_deleted:
             return
