@@ -280,6 +280,28 @@ def tile_models():
     return figure
 
 
+def symmetries():
+    """Errors with and without the point group of the lattice, as `benchmarks/symmetries.py`."""
+    sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+    from symmetries import CASES, NOISE, errors
+
+    figure, axes = panels(2, 7.4, 3.2)
+    shown = {None: ("as they are", GREY), ("reflect", "rotate"): ("symmetric", BLUE)}
+    for ax, (name, (*_, counts)) in zip(axes, CASES.items(), strict=True):
+        for group, values in errors(name, noise=NOISE).items():
+            label, colour = shown[group]
+            ax.loglog(counts, 100 * np.median(values, axis=0), "o-", color=colour, label=label)
+        ax.set_title(name.replace(" x ", " × "), size=13)
+        ax.set(xlabel="labelled fields")
+        ax.set_xticks(counts, labels=counts)
+        ax.minorticks_off()
+        ticks = (0.5, 1, 2, 5, 10, 20)
+        ax.set_yticks(ticks, labels=ticks)
+    axes[0].set(ylabel="error, % of spread")
+    axes[1].legend(borderpad=0)
+    return figure
+
+
 def networks():
     """The training of a network, and its errors at other sizes."""
     import torch
@@ -547,8 +569,9 @@ def larger_than_memory():
 
 
 FIGURES = [start_fields, start_pictures, start_atoms, fields, focus_and_context, extensive_targets,
-           theory, tile_models, networks, inspection, bags, long_range, pictures, totals_alone,
-           atoms, descriptors, potentials, monte_carlo, evaluation, larger_than_memory]  # fmt: skip
+           theory, tile_models, symmetries, networks, inspection, bags, long_range, pictures,
+           totals_alone, atoms, descriptors, potentials, monte_carlo, evaluation,
+           larger_than_memory]  # fmt: skip
 
 
 def main(names):

@@ -48,7 +48,7 @@ def check_densities(options) -> None:
             f"{options.fields} contains densities and no totals: name their file as the second "
             "argument, a number for each density, beside the name of its file or sorted by these."
         )
-    for option in ("categorical", "angles", "channel_axis"):
+    for option in ("categorical", "angles", "channel_axis", "symmetries"):
         if getattr(options, option) not in (None, False):
             raise ValueError(f"--{option.replace('_', '-')} is not for densities.")
 

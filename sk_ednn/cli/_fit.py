@@ -35,6 +35,7 @@ from ._networks import NETWORKS, check_options, interrupted, with_options
 from ._paths import check_paths, may_replace
 from ._report import check_name, check_report, show_files
 from ._structure_names import are_structures, check_structure_options
+from ._symmetries import POLYNOMIALS, note_channels, require_taker, symmetries_of
 
 # No heavy imports here: the options are checked before.
 
@@ -101,6 +102,7 @@ def run(ctx: typer.Context, options) -> tuple[dict[str, Any], Callable]:
     result: dict[str, Any] = {
         "model": name,
         **({} if why is None else {"chosen as": why}),
+        **({} if options.symmetries is None else {"symmetries": options.symmetries}),
         **({} if by_label is None else {"categorical": by_label}),
         "strategy": type(regressor.solver_).__name__,
         **({} if kept is None else {"interrupted": kept}),
@@ -168,6 +170,7 @@ def _check(ctx, options) -> None:
     if not (structures and _potential_options.may_be(ctx, options)):
         check_options(options)
     check_encoding(options)
+    symmetries_of(options)
     require_model_name(options.output)
     require_text("--unit", options.unit)
     check_name(options.report)
@@ -204,7 +207,10 @@ def _tile_model(options, atoms, tiling, train, labels=None) -> tuple:
     (fields, totals), name, why, made = train, options.model, None, None
     from ._model_choice import SHORT, Choice, Labelled, expected_seconds, suited
 
-    choice, baseline = Choice(name, ""), BASELINES[options.baseline]
+    choice, baseline, symmetries = Choice(name, ""), BASELINES[options.baseline], None
+    if atoms is None:
+        symmetries = symmetries_of(options)
+        note_channels(options, symmetries, tiling)
     if name == "auto" and atoms is not None:
         made, name, why = atoms.tile_model(fields)
     elif name == "auto":
@@ -213,29 +219,36 @@ def _tile_model(options, atoms, tiling, train, labels=None) -> tuple:
             some = [k for k, s in enumerate(shapes) if s == max(shapes, key=shapes.count)]
             fields, totals = np.stack([fields[k] for k in some]), totals[some]
         with not_half():
+            if "flip" in (symmetries or ()):
+                labels = None  # labels have no sign
             choice = suited(
                 tiling, fields, totals, baseline, partial(say, options),
                 labelled=labels and Labelled(with_channels(tiling), labels.transform(fields)),
-                max_seconds=options.max_seconds,
+                symmetries=symmetries, max_seconds=options.max_seconds,
             )  # fmt: skip
         name, why = choice.name, choice.why
     elif (
         atoms is None and isinstance(fields, np.ndarray) and not (options.quiet or options.as_json)
     ):
         with not_half():
-            seconds = expected_seconds(name, tiling, fields, totals, baseline)
+            seconds = expected_seconds(
+                name, tiling, fields, totals, baseline, symmetries=symmetries
+            )
             choice = choice._replace(seconds=seconds)
     if why is not None:
         how = " with a channel for each value, as with --categorical" if choice.labelled else ""
         say(options, f"tile model: {name}{how} ({why}); choose another with --model")
-    if choice.labelled:
+    if choice.labelled and labels is not None:
         values = ", ".join(f"{value:.6g}" for value in labels.categories_)
         note(f"the model is one of fields of the values {values} alone, and rejects others")
         tiling, fields = with_channels(tiling), labels.transform(fields)
     if choice.seconds is not None and choice.seconds > SHORT:
         say(options, f"fitting {name} and measuring its errors take {about(choice.seconds)}")
     if made is None:
-        made = tile_model(name, tiling, (len(fields), *fields[0].shape))
+        if symmetries is not None:
+            require_taker(name, symmetries)
+        of_features = symmetries if name in POLYNOMIALS else None
+        made = tile_model(name, tiling, (len(fields), *fields[0].shape), of_features)
     return name, why, made, choice.labelled
 
 
@@ -243,7 +256,8 @@ def _estimator(name, made, tiling, options):
     """Return the regressor with a tile model."""
     from ..estimators._regressor import EDNNRegressor
 
-    made, solver = with_options(made, options)
+    symmetries = symmetries_of(options) if name == "dense" else None
+    made, solver = with_options(made, options, symmetries)
     solver = _runs.following(solver, name, options)
     return EDNNRegressor(
         made,

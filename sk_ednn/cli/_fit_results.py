@@ -11,6 +11,7 @@ from . import _config, _runs
 from ._files import write_arrays
 from ._report import about_fit, write_report
 from ._structure_names import are_structures
+from ._symmetries import POLYNOMIALS
 
 # Training errors below this share of the test error mean that systems are too few.
 _SMALLER = 0.3
@@ -96,13 +97,14 @@ def next_step(result, hint, options, few_values=False) -> str | None:
         return (
             "the systems trained on are reproduced exactly and the others are not: there are fewer "
             "of them than unknowns of the model. With more systems the errors may vanish"
+            + _or_symmetries(result, options)
         )
     if hint is not None:
         return f"if the hint above is true, add {hint}"
     if result["train"]["rmse"] < _SMALLER * result["test"]["rmse"]:
         return (
             "the errors of the systems trained on are far smaller: add systems, or try a simpler "
-            "--model or less --context"
+            "--model or less --context" + _or_symmetries(result, options)
         )
     tries = [f"more --context ({options.context} now)", "another --model"]
     if few_values and not options.categorical:
@@ -116,6 +118,16 @@ def next_step(result, hint, options, few_values=False) -> str | None:
             f"missing in the model: {what}. If they were measured, this may be their noise"
         )
     return f"the errors of the systems trained on are of similar size: {what}"
+
+
+def _or_symmetries(result, options) -> str:
+    """Return the option that makes unknowns fewer, if the model may have it and does not."""
+    equal = all("," not in str(lengths) for lengths in (options.focus, options.context))
+    if options.symmetries is not None or result.get("model") not in POLYNOMIALS or not equal:
+        return ""
+    return (
+        "; or add --symmetries reflect,rotate, if totals do not depend on how the lattice is turned"
+    )
 
 
 def _write_maps(options, estimator, X) -> None:

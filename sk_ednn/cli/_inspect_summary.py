@@ -14,6 +14,7 @@ _ENCODERS = {
     "AngleFields": "angles, as their cosines and sines",
     "OneHotFields": "labels, as one channel each",
 }
+_SYMMETRIES = re.compile(r"\('[a-z]{1,9}'(?:, '[a-z]{1,9}')*,?\)")
 _NUMBER = re.compile(r"[0-9.]{1,20}")
 _PICTURES = ("CountRegressor", "LocalFeatures")
 
@@ -52,6 +53,13 @@ def summary_of(description: dict[str, Any], path) -> list[tuple[str, str]]:
         ("values", f"{words}; pass fields of these")
         for name, words in _ENCODERS.items()
         if name in classes
+    ]
+    rows += [
+        ("symmetries", re.sub(r"[(')]", "", str(text)).rstrip(","))
+        for name, text in parameters.items()
+        if "tile_model." in name
+        and name.split(".")[-1] == "symmetries"
+        and _SYMMETRIES.fullmatch(str(text))
     ]
     files = "STRUCTURES.extxyz" if drawn else "FIELDS.npy"
     return [*rows, *_verdict(description), _next("predict", path, files)]

@@ -79,7 +79,8 @@ class Labelled(NamedTuple):
 
 
 def suited(
-    tiling, X, y, baseline="size", say=lambda text: None, *, labelled=None, max_seconds=None,
+    tiling, X, y, baseline="size", say=lambda text: None, *, labelled=None, symmetries=None,
+    max_seconds=None,
     first_tiles=_FIRST_TILES, few_tiles=_FEW_TILES, max_products=_MAX_PRODUCTS,
     clock=time.perf_counter,
 ) -> Choice:  # fmt: skip
@@ -97,6 +98,8 @@ def suited(
     labelled : Labelled or None, default=None
         The same fields with a channel for each value. Polynomials of these are compared too: they
         contain all powers of the values, which ridge on products of the values lacks.
+    symmetries : sequence of str or None, default=None
+        Those of the lattice, which kernel ridge does not have.
     max_seconds : float or None, default=None
         Time for the comparison, the fit and the measurement. The first tile model is always
         compared; others are left out if they would take longer.
@@ -111,9 +114,12 @@ def suited(
     n_tiles, n_numbers = len(X) * prod(tiling.tile_grid(shape)), prod(tiling.tile_shape(shape))
     end = None if max_seconds is None else clock() + max_seconds
     n_unique, all_counted = _count_unique(tiling, X, first_tiles, few_tiles)
-    few = all_counted and n_unique <= few_tiles
+    few = all_counted and n_unique <= few_tiles and symmetries is None
     counted = f"{'' if all_counted else 'at least '}{n_unique:,} unique tiles"
-    counted += "" if few else ", too many for kernel ridge"
+    if symmetries is not None:
+        counted += f", symmetries {', '.join(symmetries)}"
+    elif not few:
+        counted += ", too many for kernel ridge"
     widths = _widths(n_numbers)
     if labelled is not None:
         labelled.tiling.check(labelled.X[:1])
@@ -139,7 +145,8 @@ def suited(
         return Choice(names[0], f"{counted}; {few_systems}")
     names.sort(key=_SIMPLEST_FIRST.index)
     say(f"{counted}; comparing {', '.join(names)} in cross-validation")
-    comparison = _Comparison((tiling, X, y, baseline), labelled, widths, say, end, clock)
+    data = tiling, X, y, baseline, symmetries
+    comparison = _Comparison(data, labelled, widths, say, end, clock)
     for name in names:
         comparison.compare(name)
     best, shown = simplest(comparison.errors)
@@ -171,7 +178,9 @@ def simplest(errors: dict[str, float]) -> tuple[str, str]:
     return best, ", ".join(f"{name} {_percent(error)}" for name, error in errors.items())
 
 
-def expected_seconds(name, tiling, X, y, baseline="size", *, clock=time.perf_counter):
+def expected_seconds(
+    name, tiling, X, y, baseline="size", *, symmetries=None, clock=time.perf_counter
+):
     """Return how long a fit and the measurement of errors take, from a pass over some systems.
 
     Parameters
@@ -179,7 +188,7 @@ def expected_seconds(name, tiling, X, y, baseline="size", *, clock=time.perf_cou
     name : str
         Of a tile model. The time of others than quadratic and cubic is not proportional to the
         number of systems, or their training tells how far it is.
-    tiling, X, y, baseline, clock
+    tiling, X, y, baseline, symmetries, clock
         As for `suited`.
 
     Returns
@@ -196,7 +205,7 @@ def expected_seconds(name, tiling, X, y, baseline="size", *, clock=time.perf_cou
     # The first time imports what is needed; the difference of the others is free of what does not
     # depend on the number of systems.
     for n in (_FEW_SYSTEMS, few, 2 * few):
-        made = tile_model(name, tiling, (n, *X.shape[1:]))
+        made = tile_model(name, tiling, (n, *X.shape[1:]), symmetries)
         start = clock()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # only the time matters
@@ -215,7 +224,7 @@ class _Comparison:
     Parameters
     ----------
     data : tuple
-        The tiling, fields, totals and baseline.
+        The tiling, fields, totals, baseline and symmetries.
     labelled : Labelled or None
     widths : dict of str to int
         Numbers of features of polynomials.
@@ -285,11 +294,11 @@ class _Comparison:
         from ..estimators._regressor import EDNNRegressor
         from ..solvers._held_out import held_out_totals
 
-        tiling, X, y, baseline = self.data
+        tiling, X, y, baseline, symmetries = self.data
         if name.endswith(_LABELLED):
             tiling, X = self.labelled
         folds = list(KFold(_FOLDS, shuffle=True, random_state=0).split(X))
-        made = tile_model(name.removesuffix(_LABELLED), tiling, X.shape)
+        made = tile_model(name.removesuffix(_LABELLED), tiling, X.shape, symmetries)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # fits are discarded; only errors matter
             if name in self.widths:

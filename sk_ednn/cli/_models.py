@@ -92,7 +92,7 @@ TILE_MODELS: dict[str, tuple[Callable[[int, int], Any], str]] = {
 _OWN_SCALE = ("dense",)
 
 
-def tile_model(name: str, tiling, shape: tuple[int, ...]):
+def tile_model(name: str, tiling, shape: tuple[int, ...], symmetries=None):
     """Return a tile model behind a scaler, since fields may have any scale.
 
     Parameters
@@ -102,6 +102,8 @@ def tile_model(name: str, tiling, shape: tuple[int, ...]):
     tiling : GridTiling
     shape : tuple of int
         Shape of the fields that it is fitted to, (n_samples, *field_shape).
+    symmetries : sequence of str, default=None
+        Parameter of `SymmetricFeatures`, for polynomials. The solver of networks has one, too.
     """
     tile_shape = tiling.tile_shape(shape[1:])
     made = TILE_MODELS[name][0](shape[0], prod(tile_shape))
@@ -109,8 +111,15 @@ def tile_model(name: str, tiling, shape: tuple[int, ...]):
         return made
     from sklearn.pipeline import Pipeline
 
+    from ..tile_models import SymmetricFeatures
     from ..tiling import ChannelScaler
 
     n_channels = 1 if tiling.channel_axis is None else tile_shape[-1]
     steps = made.steps if hasattr(made, "steps") else [(type(made).__name__.lower(), made)]
+    if symmetries is None:
+        return Pipeline([("channelscaler", ChannelScaler(n_channels)), *steps])
+    (_, products), *steps = steps
+    steps = [("symmetricfeatures", SymmetricFeatures(products, symmetries)), *steps]
+    if "flip" in symmetries:  # a scaler would move the zero, about which the sign is changed
+        return Pipeline(steps)
     return Pipeline([("channelscaler", ChannelScaler(n_channels)), *steps])

@@ -59,7 +59,7 @@ def check_options(options) -> None:
             )
 
 
-def with_options(tile_model, options) -> tuple[Any, Any]:
+def with_options(tile_model, options, symmetries=None) -> tuple[Any, Any]:
     """Return a tile model with options set, and its solver or None for the default.
 
     Parameters
@@ -67,11 +67,14 @@ def with_options(tile_model, options) -> tuple[Any, Any]:
     tile_model : estimator, or class of torch modules
     options : namespace
         The parameters of the command, by name, checked by `check_options`.
+    symmetries : tuple of str, default=None
+        Of a network of torch: parameter of `GradientSolver`.
     """
     given = {
         name: getattr(options, name) for name in _OPTIONS if getattr(options, name) is not None
     }
     given.pop("keep_on_interrupt", None)
+    given |= {} if symmetries is None else {"symmetries": symmetries}
     if not given:
         return tile_model, None
     if options.model == "perceptron":

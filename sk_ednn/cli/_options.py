@@ -122,6 +122,15 @@ class ModelChoice:
             autocompletion=lambda: ["size", "content", "none"],
         ),
     ] = "size"
+    symmetries: Annotated[
+        str | None,
+        typer.Option(
+            help="Operations on the lattice that leave totals as they are: reflect, rotate (by 90 "
+            "degrees) and flip (the sign of all values), separated by commas. Fewer systems then "
+            "suffice, with --model quadratic, cubic or dense.",
+            autocompletion=lambda: ["reflect,rotate", "reflect", "reflect,rotate,flip"],
+        ),
+    ] = None
 
 
 @dataclass

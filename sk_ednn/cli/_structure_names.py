@@ -74,7 +74,11 @@ def check_structure_options(options) -> None:
             raise ValueError(
                 "--channel-axis is for fields. Structures have one channel per species."
             )
-        given = [f"--{name}" for name in ("categorical", "angles") if getattr(options, name)]
+        given = [
+            f"--{name}"
+            for name in ("categorical", "angles", "symmetries")
+            if getattr(options, name)
+        ]
         if given:
             raise ValueError(
                 f"{given[0]} is for the values of fields. Structures are drawn as densities of "

@@ -2,6 +2,7 @@
 
 from ._base import AbstractTileModel
 from ._baseline import Baseline
+from ._symmetric_features import SymmetricFeatures
 from ._tile_model import TileModel
 
-__all__ = ["AbstractTileModel", "Baseline", "TileModel"]
+__all__ = ["AbstractTileModel", "Baseline", "SymmetricFeatures", "TileModel"]

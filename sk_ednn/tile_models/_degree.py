@@ -16,6 +16,7 @@ from sklearn.preprocessing import (
 
 from .._utils.steps import front_and_last
 from ..tiling import ChannelScaler
+from ._symmetric_features import SymmetricFeatures
 
 _AFFINE = (StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler, PCA, ChannelScaler)
 
@@ -55,6 +56,8 @@ def _of_transformer(transformer) -> int | None:
     if type(transformer) is PolynomialFeatures:
         degree = transformer.degree
         return max(degree) if isinstance(degree, tuple) else degree
+    if type(transformer) is SymmetricFeatures:
+        return transformer.degree
     if type(transformer) in _AFFINE and not getattr(transformer, "clip", False):
         return 1
     return None

@@ -23,6 +23,7 @@ FIT = {
     "fields": "odd.npz::spins",
     "targets": "odd.npz::work",
     "model": "quadratic",
+    "symmetries": "reflect",
     "focus": [2, 1],
     "context": [0, 1],
     "boundary": "zero",
