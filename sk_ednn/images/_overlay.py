@@ -16,6 +16,7 @@ _LARGEST_OVERLAY = 4096
 # What is drawn fully opaque, as a share of the highest contributions.
 _FULL = 0.995
 _COLOURS = np.array([[255, 225, 60], [255, 120, 0], [215, 0, 60]], dtype=np.float64)
+_QUALITY = 80  # of the compression of previews
 _LEAST_FONT = 12  # height of the letters of a legend, in pixels
 _GAPS = 40  # widths of the gap between a picture and its overlay, in one of the picture
 
@@ -150,6 +151,21 @@ def picture_image(picture, longest=_LARGEST_OVERLAY):
     step = max(1, -(-max(picture.grid[-2:]) // longest))
     colours, _ = drawn_pixels(picture, step)
     return Image.fromarray(colours.round().astype(np.uint8))
+
+
+def preview(image) -> tuple[bytes, str]:
+    """Return a picture of Pillow as compressed bytes, and their media type.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+    """
+    from PIL import features
+
+    kind = "webp" if features.check("webp") else "jpeg"
+    out = io.BytesIO()
+    image.save(out, format=kind, quality=_QUALITY)
+    return out.getvalue(), f"image/{kind}"
 
 
 def _in_a_plane(contributions) -> np.ndarray:

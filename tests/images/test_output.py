@@ -29,6 +29,7 @@ from sk_ednn.images import as_picture, peaks, read_dots, read_pictures  # noqa: 
 from sk_ednn.images._excel import number_format, write_sheet  # noqa: E402
 from sk_ednn.images._output import write_map, write_peaks  # noqa: E402
 from sk_ednn.images._overlay import full_colour, overlay_png  # noqa: E402
+from sk_ednn.runs import RunFolder  # noqa: E402
 
 RNG = np.random.default_rng(0)
 
@@ -394,6 +395,49 @@ def test_a_model_without_a_verdict_has_an_error(about, dishes, tmp_path, capsys)
     assert main(["count", "predict", str(tmp_path / "other.ednn"), str(dishes / "new"), "-q"]) == 0
     said, _, _ = capsys.readouterr().out.partition("\n")
     assert said == f"the model: off by {plain(model.error_, 3)} on 2 pictures not seen"
+
+
+@pytest.mark.parametrize("side", [60, 500, 2000])
+def test_the_report_of_pictures_of_any_size_can_be_sent(side, dishes, tmp_path):
+    """Of noise, which compresses worst."""
+    (tmp_path / "new").mkdir()
+    for k in range(3):
+        values = RNG.integers(0, 255, (side, side), dtype=np.uint8)
+        Image.fromarray(values).save(tmp_path / "new" / f"{k}.png")
+    page = tmp_path / "report.html"
+    command = ["count", "report", str(dishes / "model.ednn"), str(tmp_path / "new")]
+    assert main([*command, "-q", "-o", str(page)]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert text.count("<img ") == 3 and len(text) < 3 * 600_000
+    assert "Maps of the" not in text
+
+
+def test_a_recorded_run_has_a_report_that_names_its_maps(dishes, tmp_path):
+    command = ["count", "predict", str(dishes / "model.ednn"), str(dishes / "photos"), "-q"]
+    assert main([*command, "--run", str(tmp_path / "runs")]) == 0
+    (run,) = RunFolder(tmp_path / "runs").runs()
+    text = run.file("report.html").read_text(encoding="utf-8")
+    files = [html.unescape(file) for file in re.findall("in full: (.*?)</small>", text)]
+    assert sorted(files) == [f"maps/dish {k} overlay.png" for k in range(10)]
+    assert set(files) <= set(run.files()) and "dish 3.png: cells " in text
+    assert main([*command, "--run", str(tmp_path / "runs"), "--maps", str(tmp_path / "m")]) == 0
+    last = max(RunFolder(tmp_path / "runs").runs(), key=lambda each: each.id)
+    text = last.file("report.html").read_text(encoding="utf-8")
+    assert text.count("<img ") == 10 and "in full" not in text
+
+
+def test_a_report_says_which_pictures_are_drawn(dishes, tmp_path):
+    (tmp_path / "many").mkdir()
+    for k in range(14):
+        name = f"{k:02}.png"
+        Image.fromarray(RNG.integers(0, 255, (40, 40), dtype=np.uint8)).save(
+            tmp_path / "many" / name
+        )
+    page = tmp_path / "report.html"
+    command = ["count", "report", str(dishes / "model.ednn"), str(tmp_path / "many")]
+    assert main([*command, "-q", "-o", str(page)]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert "<p>Maps of the first 12 of 14 pictures.</p>" in text and text.count("<img ") == 12
 
 
 def test_the_report_knows_the_column_of_the_fit(dishes, tmp_path, capsys):

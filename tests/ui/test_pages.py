@@ -208,14 +208,14 @@ def test_cells_are_counted(visit, place):
     page.click("text=Count with it")
     page.wait_for_url("**/count?model=*")
     page.wait_for_selector("text=2 · New pictures")
-    page.wait_for_selector("text=/^cells is (not )?learned.* on \\d+ pictures not seen/")
+    page.wait_for_selector("text=/^cells( is|: the) .*learned.* on \\d+ pictures not seen/")
     one.choose(sorted((place / "data" / "cells").glob("dish0[0-2].png")), last=True)
     page.wait_for_selector("text=3 pictures: uploads")
     page.click("button.q-btn:enabled >> text=/^Count$/")
     page.wait_for_url("**/runs/2*")
     assert one.state("finished", "failed") == "finished"
     page.wait_for_selector("img[alt='maps/dish00 overlay.png']")
-    page.wait_for_selector("text=/^The model: cells is (not )?learned/")
+    page.wait_for_selector("text=/^The model: cells( is|: the) .*learned/")
     page.wait_for_selector("th:has-text('nine of ten true numbers lie between')")
     page.wait_for_selector("text=/^The intervals are estimated from .* held-back picture/")
     assert page.get_attribute("a:has-text('dish00 overlay.png')", "target") == "_blank"
@@ -224,6 +224,12 @@ def test_cells_are_counted(visit, place):
     assert book[:2] == b"PK"
     table = one.download(lambda: page.click("a:has-text('counts.csv')")).decode()
     assert table.splitlines()[0].startswith("file,cells") and len(table.splitlines()) == 4
+    with page.context.expect_page() as opened:
+        page.click("text=Report for colleagues")
+    report = opened.value
+    report.wait_for_selector("figcaption:has-text('dish02.png: cells')")
+    assert report.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
+    report.close()
 
 
 def test_model_files_are_sent_to_the_page_that_applies_them(visit, place):

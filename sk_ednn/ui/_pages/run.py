@@ -44,6 +44,7 @@ _ENDED_SECONDS = 10.0
 _MOST_TOTALS = 200
 # Tables of what was predicted, by the kind of the run.
 _TABLES = {"count-predict": ("counts.xlsx", "counts.csv"), "predict": ("totals.csv", PREDICTIONS)}
+_REPORT = "report.html"  # a page for colleagues
 _IN_A_NEW_TAB = (".html", *PICTURES)  # these are shown; other files are downloaded
 
 
@@ -318,10 +319,11 @@ class _Run:
                     table((), rest, caption="All results")
 
     def draw_download(self):
-        """Offer the table of a prediction, which is one of many files."""
+        """Offer the table and the report of a prediction, which are two of many files."""
         files = self.run.files()
         names = [name for name in _TABLES.get(self.run.kind, ()) if name in files]
-        if not names:
+        has_report = self.run.kind == "count-predict" and _REPORT in files
+        if not names and not has_report:
             return
         with ui.element("div").classes("line").style("margin-top:.5rem"):
             for name in names:
@@ -329,6 +331,16 @@ class _Run:
                 address = f"/runs/{self.run.id}/files/{quote(name)}"
                 button = ui.button(title, on_click=lambda to=address: ui.navigate.to(to))
                 button.props("outline color=primary")
+            if has_report:
+                address = f"/runs/{self.run.id}/files/{_REPORT}"
+                button = ui.button(
+                    "Report for colleagues",
+                    on_click=lambda: ui.navigate.to(address, new_tab=True),
+                )
+                button.props("outline color=primary").tooltip(
+                    "One page with counts, what is known of their errors, and small maps, to be "
+                    "saved and sent."
+                )
 
     @staticmethod
     def draw_counts(counts, confidence, columns=None):
