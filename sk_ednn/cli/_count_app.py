@@ -101,6 +101,14 @@ def fit(
             "pictures and totals, and printed.",
         ),
     ] = None,
+    leave_out: Annotated[
+        str,
+        typer.Option(
+            help="Parts of the pictures that are painted over, such as a scale bar: "
+            "left,top,right,bottom in pixels, several separated by semicolons; none; or auto for "
+            "what nearly all pictures show at the same place near an edge."
+        ),
+    ] = "auto",
     upright: Annotated[
         bool, typer.Option("--upright", help="Do not rotate and flip pictures.")
     ] = False,

@@ -13,6 +13,7 @@ from ._count_inputs import (
     described,
     matched_totals,
     notes_of,
+    parts_left_out,
     sayer,
     totals_line,
     with_labels,
@@ -52,6 +53,7 @@ def fit(ctx: typer.Context, options) -> dict[str, Any]:
     _runs.place_output(ctx, options, "model.ednn")
     require_model_name(options.output)
     check_paths(options)
+    leave_out = parts_left_out(options.leave_out)
     say = sayer(options)
     pictures = read_pictures(options.pictures, missing_chunks=options.missing_chunks)
     check_pictures(options, pictures)
@@ -78,6 +80,7 @@ def fit(ctx: typer.Context, options) -> dict[str, Any]:
         counts="auto" if matched.counts else False,
         reduction=options.reduction or "auto",
         symmetric=not options.upright,
+        leave_out=leave_out,
         n_jobs=options.jobs,
         random_state=options.seed,
         checkpoint=checkpoint,

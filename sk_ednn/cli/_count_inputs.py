@@ -195,6 +195,41 @@ def _warn_of_unmarked(pictures, matched, dots) -> None:
         )
 
 
+def parts_left_out(text):
+    """Return the parameter `leave_out` of `CountRegressor` from the option of this name.
+
+    Parameters
+    ----------
+    text : str
+        "auto", "none", or left, top, right and bottom ends of boxes.
+
+    Raises
+    ------
+    ValueError
+        If it is something else.
+
+    Examples
+    --------
+    >>> from sk_ednn.cli._count_inputs import parts_left_out
+    >>> parts_left_out("850,730,980,760"), parts_left_out("auto"), parts_left_out("none")
+    ([(730, 850, 760, 980)], 'auto', None)
+    """
+    word = text.strip().lower()
+    if word in ("auto", "none"):
+        return None if word == "none" else "auto"
+    boxes = []
+    for part in text.split(";"):
+        ends = [each.strip() for each in part.split(",")]
+        if len(ends) != 4 or not all(each.isdecimal() for each in ends):
+            raise ValueError(
+                "--leave-out is auto, none, or left,top,right,bottom in pixels, such as "
+                f"850,730,980,760, with a semicolon before the next part; got {text!r}."
+            )
+        left, top, right, bottom = map(int, ends)
+        boxes.append((top, left, bottom, right))
+    return boxes
+
+
 def sayer(options):
     start = time.perf_counter()
 

@@ -24,8 +24,10 @@ from ..fields._range import InputRange
 from ._admission import admit, pictures_of
 from ._checks import require_alike, require_picture
 from ._evaluate import contributions
+from ._fixed import without_fixed
 from ._geometry import Geometry
 from ._interval import PictureInterval
+from ._left_out import warn_of_lacking
 from ._novelty import PictureNovelty
 from ._progress import write_line
 from ._reduction import suited_reduction
@@ -92,6 +94,11 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
         Whether the network sees only differences between pixels, so that a constant added to a
         channel, such as another level of the background, does not change predictions. This suits
         counts of objects that are visible by contrast, not amounts of light.
+    leave_out : "auto", None or list of (top, left, bottom, right), default="auto"
+        Parts of the pictures that are painted over with what surrounds them, in pixels, such as
+        scale bars, which objects may resemble. "auto" for what nearly all pictures of the fit show
+        at the same place near an edge, of at least 8 pictures of one size. New pictures are painted
+        over where they show the same; boxes that are given, in pictures of the same size.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Precision of the training. "auto" for bfloat16 if the processor supports it, which is two to
         three times as fast. Predictions are computed in float32.
@@ -125,6 +132,8 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
     maxima_ : MaximaCounter or None
         The sum over local maxima, with its ``share`` in the average; None where networks alone
         predict.
+    left_out_ : LeftOut or None
+        The parts of the pictures that are painted over, with their ``boxes``.
     geometry_ : tuple of (int, int)
         Reduction, and axes of a grid.
     error_ : float
@@ -180,6 +189,7 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
         "illumination": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "maxima": ["boolean"],
         "contrast_only": ["boolean"],
+        "leave_out": [StrOptions({"auto"}), None, list, tuple, np.ndarray],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "validation_fraction": [Interval(Real, 0, 0.5, closed="both")],
         "confidence": [Interval(Real, 0, 1, closed="neither")],
@@ -206,6 +216,7 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
         illumination="auto",
         maxima=True,
         contrast_only=False,
+        leave_out="auto",
         precision="auto",
         validation_fraction=0.1,
         confidence=0.9,
@@ -226,6 +237,7 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
         self.illumination = illumination
         self.maxima = maxima
         self.contrast_only = contrast_only
+        self.leave_out = leave_out
         self.precision = precision
         self.validation_fraction = validation_fraction
         self.confidence = confidence
@@ -262,7 +274,8 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
         PictureError, TableError
             If a picture or table cannot be used; one line that names it.
         ValueError
-            If totals are no counts in spite of ``counts=True``.
+            If totals are no counts in spite of ``counts=True``, or parts to leave out are not in
+            the pictures.
         TileModelError
             If `checkpoint` is not a checkpoint, or that of another fit.
         MissingExtraError
@@ -272,6 +285,7 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
         admitted = admit(X, y, groups, boxes, None if self.counts == "auto" else self.counts)
         with needing("CountRegressor", extra="images"):
             from ._fitting import fit_members
+        admitted, left_out = without_fixed(admitted, self.leave_out)
         geometry = self._geometry(admitted)
         reduction, words = geometry.reduction, averaged_pixels(geometry.reduction)
         if self.reduction == "auto" and len(admitted.whole):
@@ -292,6 +306,7 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
         self.estimators_ = fitted.regressors(self._y_ndim)
         self.edges_ = fitted.edges
         self.maxima_ = fitted.maxima
+        self.left_out_ = left_out
         self.geometry_ = (geometry.reduction, geometry.n_axes)
         self.n_channels_ = admitted.pictures[0].n_channels
         self.n_outputs_ = n_outputs
@@ -447,17 +462,19 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
         pictures, geometry, rows = self._admitted(X), Geometry(*self.geometry_), []
         models = self._averaged()
         *_, parts = models
+        lacking: list[str] = []
         for picture in pictures:
             write = None if writers is None else writers(picture)
+            seen = self._seen(picture, lacking)
             with write if hasattr(write, "__enter__") else nullcontext():
                 totals, tile_map, extremes = contributions(
-                    picture, *models, geometry, keep=bool(maps) and write is None,
+                    seen, *models, geometry, keep=bool(maps) and write is None,
                     write=write, done=progress, region_pixels=self._region_pixels,
                 )  # fmt: skip
             mean = (parts * totals).sum(axis=0)
             spread = np.sqrt((parts * (totals - mean) ** 2).sum(axis=0))
             low, high = self._interval(mean[None], None)
-            novelty = self.novelty_.distance(picture)
+            novelty = self.novelty_.distance(seen)
             unlike = novelty >= 1 or self._doubt(picture, extremes) is not None
             flag = "unlike" if unlike else "range" if self._beyond(picture, mean) else ""
             row = Bunch(
@@ -476,6 +493,7 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
             if done is not None:
                 done(row)
             rows.append(row)
+        self._warn_of(lacking, len(pictures))
         return rows
 
     def _admitted(self, X):
@@ -496,17 +514,36 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
         *_, parts = models
         with needing("CountRegressor", extra="images"):
             import torch  # noqa: F401
-        doubts = []
+        doubts, lacking = [], []
         for picture in pictures:
             totals, tile_map, extremes = contributions(
-                picture, *models, geometry, keep=keep, region_pixels=self._region_pixels
+                self._seen(picture, lacking),
+                *models,
+                geometry,
+                keep=keep,
+                region_pixels=self._region_pixels,
             )
             doubts.append(self._doubt(picture, extremes))
             yield (parts * totals).sum(axis=0), tile_map
+        self._warn_of(lacking, len(pictures))
         reasons = [doubt for doubt in doubts if doubt is not None]
         if reasons:
             more = f" So are those of {len(reasons) - 1} more." if len(reasons) > 1 else ""
             warnings.warn(reasons[0] + more, NoveltyWarning, stacklevel=outside_package())
+
+    def _seen(self, picture, lacking):
+        """Return a picture as the networks see it; note its name if it lacks what is left out."""
+        left_out = getattr(self, "left_out_", None)  # of a file that was written without
+        if left_out is None:
+            return picture
+        seen, n_painted = left_out.cleared(picture)
+        if n_painted < len(left_out.boxes):
+            lacking.append(picture.name)
+        return seen
+
+    def _warn_of(self, lacking, n_pictures):
+        if lacking:
+            warn_of_lacking(self.left_out_, lacking, n_pictures)
 
     def _averaged(self):
         """Return all models, the additions to their weights near edges, and their parts."""

@@ -112,7 +112,7 @@ class Picture:
     def loaded(self) -> Picture:
         """Return the picture with its pixels in memory."""
         values = self.array()
-        return replace(self, reader=_InMemory(values), by_region=False)
+        return replace(self, reader=InMemory(values), by_region=False)
 
     def identity(self) -> str:
         """Return a name that changes with the pixels: for a file, its path, size and time."""
@@ -148,7 +148,9 @@ def stem_of(name: str) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class _InMemory:
+class InMemory:
+    """A reader of pixels in memory."""
+
     values: np.ndarray
 
     def __call__(self, slices):
@@ -158,7 +160,7 @@ class _InMemory:
 def in_memory(values, name, **attributes) -> Picture:
     """Return a picture of pixels in memory, (*grid, n_channels)."""
     values = np.asarray(values)
-    return Picture(name, tuple(values.shape), values.dtype, _InMemory(values), **attributes)
+    return Picture(name, tuple(values.shape), values.dtype, InMemory(values), **attributes)
 
 
 def for_each(items, act) -> list:

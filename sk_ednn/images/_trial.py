@@ -9,6 +9,7 @@ import numpy as np
 from ._arrays import as_picture
 from ._geometry import Geometry
 from ._interval import PictureInterval
+from ._left_out import LeftOut
 from ._maxima import MaximaCounter
 from ._novelty import PictureNovelty
 
@@ -51,6 +52,11 @@ def try_counter(model) -> None:
         if not isinstance(counter, MaximaCounter):
             raise ValueError("its maxima_ are none of pictures")
         counter.check(n_outputs, n_channels)
+    left_out = getattr(model, "left_out_", None)
+    if left_out is not None:
+        if not isinstance(left_out, LeftOut):
+            raise ValueError("its left_out_ are no parts of pictures")
+        left_out.check(n_channels)
     geometry = Geometry(*known)
     expected = geometry.tiling().get_params()
     for member in model.estimators_:

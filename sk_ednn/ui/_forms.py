@@ -246,6 +246,8 @@ class Count:
         None for the default of the command.
     others : dict of str to str
         Further options of a run that is done again, such as a table of dots.
+    leave_out : str
+        Parts of the pictures that are painted over, as on the command line; empty for its default.
     """
 
     pictures: Path | None = None
@@ -260,6 +262,7 @@ class Count:
     epochs: int | None = None
     seed: int | None = None
     others: dict[str, str] = field(default_factory=dict)
+    leave_out: str = ""
 
     @classmethod
     def of_run(cls, settings, folder) -> Count:
@@ -305,12 +308,14 @@ class Count:
         jobs = known("jobs", int)
         others["jobs"] = None if jobs == _JOBS else jobs
         others["missing-chunks"] = "fill" if settings.get("missing_chunks") == "fill" else None
+        leave_out = known("leave_out", str) or ""
         return cls(
             path("pictures"), path("totals"), known("column", str) or "", minutes,
             known("amounts", bool) or False, known("upright", bool) or False,
             known("series", str) or "", known("reduction", int), known("members", int), epochs,
             known("seed", int) or None,
             {name: str(value) for name, value in others.items() if value is not None},
+            "" if leave_out == "auto" else leave_out,
         )  # fmt: skip
 
     def words(self) -> list[str]:
@@ -339,6 +344,7 @@ class Count:
             "amounts": self.amounts,
             "upright": self.upright,
             "series": self.series.strip(),
+            "leave-out": self.leave_out.strip(),
             **whole,
             **self.others,
         }

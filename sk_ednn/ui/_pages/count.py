@@ -154,6 +154,15 @@ class _Learn:
                     "together, so that the error is that of a new one. Enter how many follow each "
                     "other, or a pattern of their names: ^(.*)_ is all before the last _."
                 )
+                field = ui.input(
+                    "Parts to leave out, such as a scale bar", value=form.leave_out,
+                    placeholder="left,top,right,bottom", on_change=self.set("leave_out"),
+                )  # fmt: skip
+                field.props("outlined dense").tooltip(
+                    "Left, top, right and bottom ends in pixels, several parts with semicolons "
+                    "between them. Empty for what nearly all pictures show at one place near an "
+                    "edge; none to leave nothing out."
+                )
             with ui.element("div").classes("line"):
                 self.number("Pixels averaged into one", "reduction", 1).tooltip(
                     "Along each side. Leave it empty to have it chosen by the pictures. Objects or "
@@ -318,7 +327,7 @@ class _Learn:
     async def estimate(self):
         """Say how long the training will take, and how pixels are averaged."""
         form = self.form
-        wanted = replace(form, minutes=None, series="", seed=None)
+        wanted = replace(form, minutes=None, series="", seed=None, leave_out="")
         if form.pictures is None or form.totals is None or wanted == self.expected_of:
             return
         self.expected_of, self.expected = wanted, None
