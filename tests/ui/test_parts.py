@@ -15,6 +15,7 @@ import pytest
 from sk_ednn import runs
 from sk_ednn.ui._charts import curves, points, scatter, thinned
 from sk_ednn.ui._cluster import checked, read
+from sk_ednn.ui._comparison import compared
 from sk_ednn.ui._data import Array, arrays_in, kind_of, listing, table_rows, usual
 from sk_ednn.ui._forms import ANGLES, HARMONICS, VALUES, Count, Fit, Search
 from sk_ednn.ui._matched import columns_beside_names, expected_fit, matched_totals
@@ -64,6 +65,27 @@ def test_curves_over_decades_are_logarithmic():
     assert curves(steep)["yAxis"]["type"] == "log"
     assert curves(steep, log=False)["yAxis"]["type"] == "value"
     assert curves({"loss": ([0, 1], [1.0, -1e-4])})["yAxis"]["type"] == "value"
+
+
+@pytest.mark.parametrize("n_runs", range(2, 9))
+@pytest.mark.parametrize("n_networks", [1, 2, 5])
+def test_each_run_that_is_compared_has_a_colour_and_each_curve_a_kind_of_line(n_runs, n_networks):
+    kinds = ("pictures learned from", "pictures not seen", "a third")
+    one = {
+        f"{kind}, network {k}" if n_networks > 1 else kind: ([0, 1], [k, 1.0])
+        for kind in kinds for k in range(1, n_networks + 1)
+    }  # fmt: skip
+    options, key = compared({f"fit {k}": one for k in range(n_runs)})
+    assert len(set(key.runs.values())) == n_runs and set(key.lines) == set(kinds)
+    assert key.lines["pictures not seen"] == "solid"
+    assert len(set(key.lines.values())) == 3 and bool(key.thin) == (n_networks > 1)
+    assert len(options["series"]) == n_runs * len(one) and not options["legend"]["show"]
+    for drawn in options["series"]:
+        run, _, name = drawn["name"].partition(": ")
+        assert drawn["color"] == key.runs[run]
+        assert drawn["lineStyle"]["type"] == key.lines[name.partition(", network")[0]]
+    without, key = compared({"a": {}, "b": {"loss": ([0], [1.0])}})
+    assert list(key.runs) == ["b"] and without["series"][0]["showSymbol"]
 
 
 def test_labels_of_charts_are_drawn_as_text():

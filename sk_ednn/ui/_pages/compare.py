@@ -6,6 +6,7 @@ from fastapi import Request
 from nicegui import ui
 
 from .. import _charts
+from .._comparison import compared, draw_key
 from .._frame import PATIENCE, aside, frame, link, panel, table, text
 from .._run_curves import curves_of
 from .._run_results import error_of
@@ -49,15 +50,12 @@ async def _draw(site, runs):
     curves = {each.id: await aside(curves_of, each) for each in runs}
     groups = list(dict.fromkeys(group for of_one in curves.values() for group in of_one))
     for group in groups:
-        series = {
-            f"{names[id]}: {name}": values
-            for id, of_one in curves.items()
-            for name, values in of_one.get(group, {}).items()
-        }
+        of_runs = {names[id]: of_one.get(group, {}) for id, of_one in curves.items()}
         with panel(group):
-            options = _charts.curves(
-                series, x="step of the training", y=_charts.axis_of(group), title=group
+            options, key = compared(
+                of_runs, x="step of the training", y=_charts.axis_of(group), title=group
             )
+            draw_key(key)
             chart = ui.echart(options).classes("chart")
             chart.props["aria-label"] = f"{group} of the runs"
     totals = {each.id: await aside(totals_of, each) for each in runs}
