@@ -29,7 +29,7 @@ def groups_of(structures, places, key) -> np.ndarray:
     infos = [getattr(structure, "info", {}) for structure in structures]
     lacking = [k for k, info in enumerate(infos) if key not in info]
     if key == BY_FILE and len(lacking) == len(infos):
-        return np.array([place.rpartition(", structure ")[0] for place in places])
+        return np.array([place.rpartition(", structure ")[0] or place for place in places])
     if key == BY_COMPOSITION and len(lacking) == len(infos):
         return np.array([composition(structure.numbers) for structure in structures])
     if lacking:

@@ -77,7 +77,7 @@ def read_structures(names):
 
 
 def read_with_places(names) -> list[tuple]:
-    """Read structures, each with a text that names its file and its index there."""
+    """Read structures, each with a text that names its file, and its index if there are several."""
     with needing(f"Reading structures from {names!r}"):
         import ase.io  # noqa: F401
     parts = [names] if is_path(names) else names
@@ -157,12 +157,22 @@ def _read(file, index) -> Iterator[tuple]:
     """Yield the structures of a file, each with its place."""
     where = file if index is None else f"{file}@{index}"
     k, line = 0, 1
+    first = None  # waits for the second, since a single one has no index
     try:
         frames, has_lines = _frames(file, index)
         for structure in frames:
             at = f" (line {line})" if has_lines else ""
-            yield structure, f"{where}, structure {k}{at}"
+            place = f"{where}, structure {k}{at}"
+            if k == 0:
+                first = structure, place
+            else:
+                if first is not None:
+                    yield first
+                first = None
+                yield structure, place
             k, line = k + 1, line + len(structure) + 2
+        if first is not None:
+            yield first[0], where
     except GeneratorExit:
         raise
     except Exception as error:  # readers of ASE raise errors of many classes

@@ -156,7 +156,7 @@ def test_what_ase_reads_is_predicted(name, go, files):
     (crystal,) = crystals(1)
     io.write(files / name, crystal)
     line = go(f"predict c.ednn {name} -q").stdout
-    assert line.startswith(f"{name}, structure 0  ") and line.endswith(" eV/atom)\n")
+    assert line.startswith(f"{name}  ") and line.endswith(" eV/atom)\n")
     (result,) = json.loads(go(f"predict c.ednn {name} --json").stdout)["y"]
     assert result == pytest.approx(load(files / "c.ednn").predict([crystal])[0], abs=1e-4)
 

@@ -147,6 +147,24 @@ def test_existing_names_precede_patterns(tmp_path, monkeypatch):
     assert numbers_of("at[0]@2/x[1].traj") == [6, 7] and numbers_of("at[0]@2@1") == [7]
 
 
+@pytest.mark.parametrize("name", ["cells.extxyz", "cells.traj", "cell.vasp"])
+def test_places_have_an_index_if_a_file_has_several_structures(name, tmp_path, monkeypatch):
+    from sk_ednn.structures._files import read_with_places
+
+    monkeypatch.chdir(tmp_path)
+    several = [build.bulk("Cu", cubic=True, a=a) for a in (3.5, 3.6, 3.7)]
+    io.write(name, several[0])
+    assert [place for _, place in read_with_places(name)] == [name]
+    if name == "cell.vasp":
+        return
+    io.write(name, several)
+    places = [place for _, place in read_with_places(name)]
+    assert [place.partition(" (")[0] for place in places] == [
+        f"{name}, structure {k}" for k in range(3)
+    ]
+    assert [place for _, place in read_with_places(f"{name}@1")] == [f"{name}@1"]
+
+
 def test_errors_name_the_file_and_the_structure_in_it(tmp_path):
     numbered(tmp_path, "run.extxyz", 0, 1, 2)
     lines = (tmp_path / "run.extxyz").read_text().splitlines()
