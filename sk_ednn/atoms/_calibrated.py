@@ -11,9 +11,9 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.stacklevel import outside_package
 from ..exceptions import DataWarning
 from ..structures._files import naming
-from ._held_out import held_out_errors, mean_novelty, std_factors
+from ._held_out import held_out_errors, mean_novelty, relative_widths, std_factors
 from ._known_structures import digests_of
-from ._potential_committee import PotentialCommittee
+from ._potential_committee import PotentialCommittee, members_of
 from ._potential_data import labelled
 from ._potentials import check_species
 from ._structure_errors import compared
@@ -104,14 +104,28 @@ class CalibratedPotential:
         if self.held_out_.novelty is not None:
             novelty = np.split(self._novelty_of(batch), batch.offsets[1:-1])
         self._warn_of_far(batch, places)
-        return mean.energies, self._half_width(batch.sizes, std, novelty, level)
+        return mean.energies, self._half_width(batch, std, novelty, level)
 
-    def _half_width(self, sizes, std, novelty, level=0.9):
+    def _half_width(self, structures, std, novelty, level=0.9):
         """Return half the width of intervals of energies, from deviations and novelty if known."""
         return self.held_out_.half_width(
-            sizes, std=None if std is None else std.energies, novelty=mean_novelty(novelty),
+            structures.sizes,
+            std=None if std is None else std.energies,
+            novelty=mean_novelty(novelty),
+            widths=self._widths(structures),
             level=level,
-        )[:, 0]  # fmt: skip
+        )[:, 0]
+
+    def _widths(self, structures):
+        """Return the widths of cells in units of the reach; None for models of images."""
+        return relative_widths(structures, self._reach)
+
+    @property
+    def _reach(self):
+        """The cutoff of the fitted potential; None for models of images."""
+        one = members_of(self.potential_)[0]
+        network = getattr(one, "network", None)
+        return one.cutoff if network is None else network.representation.cutoff
 
     @property
     def std_factors(self):
@@ -125,7 +139,7 @@ class CalibratedPotential:
 
     def _keep_held_out(self, part):
         """Keep the errors of structures that were held out; return self."""
-        found = held_out_errors(part)
+        found = held_out_errors(part, self._reach)
         if not found.energies.n_systems:
             raise ValueError("None of the structures held out has a known energy.")
         self._forget_held_out()

@@ -26,19 +26,22 @@ class HeldOut(NamedTuple):
     forces: HeldOutErrors | None
 
 
-def held_out_errors(measured) -> HeldOut:
+def held_out_errors(measured, reach=None) -> HeldOut:
     """Return the errors of structures with known energies.
 
     Parameters
     ----------
     measured : Measured
         Of structures held out, with their novelty if it is known.
+    reach : float, default=None, in Å
+        Radius of the surroundings of an atom; None for models of images.
     """
     data, std = measured.data, measured.std
     sizes = data.structures.sizes
     energies = HeldOutErrors.of(
         data.energies, measured.predicted.energies, sizes,
         std=None if std is None else std.energies, novelty=mean_novelty(measured.novelty),
+        widths=relative_widths(data.structures, reach),
     )  # fmt: skip
     if std is None or std.forces is None:
         return HeldOut(energies, None)
@@ -61,6 +64,17 @@ def mean_novelty(novelty) -> np.ndarray | None:
     if novelty is None:
         return None
     return np.array([np.maximum(each, 1.0).mean() if len(each) else 1.0 for each in novelty])
+
+
+def relative_widths(structures, reach) -> np.ndarray | None:
+    """Return the widths of cells in units of the reach of a potential; None without one.
+
+    Parameters
+    ----------
+    structures : Structures
+    reach : float or None, in Å
+    """
+    return None if reach is None else structures.widths / reach
 
 
 def std_factors(potential) -> dict[str, float]:

@@ -133,7 +133,7 @@ class PotentialCalculator(Calculator):
         if "energy_half_width" in properties:
             novelty = self.results.get("novelty")
             half_width = self._estimator._half_width(
-                structures.sizes, unscaled, None if novelty is None else [novelty]
+                structures, unscaled, None if novelty is None else [novelty]
             )
             self.results["energy_half_width"] = float(half_width[0])
         if self._n_calculated == 0 and self.novel_above is not None:

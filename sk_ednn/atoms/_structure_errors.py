@@ -186,11 +186,13 @@ def trust_in(potential, part) -> dict[str, np.ndarray]:
     sizes, found = part.data.structures.sizes, {}
     held_out = getattr(potential, "held_out_", None)
     if held_out is not None and held_out.suffices():
-        half = potential._half_width(sizes, part.std, part.novelty)
+        half = potential._half_width(part.data.structures, part.std, part.novelty)
         found["energy plus or minus 90 % (meV/atom)"] = 1e3 * half / sizes
     if part.std is not None:
-        std = scaled(part.std, std_factors(potential))
-        found["energy std over the networks (meV/atom)"] = 1e3 * std.energies / sizes
+        factors = std_factors(potential)
+        to_errors = " scaled to errors held out" if "energy" in factors else ""
+        std = scaled(part.std, factors)
+        found[f"energy std over the networks{to_errors} (meV/atom)"] = 1e3 * std.energies / sizes
     if part.novelty is not None:
         found["largest novelty"] = np.array([each.max(initial=0.0) for each in part.novelty])
     return found

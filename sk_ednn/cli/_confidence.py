@@ -56,7 +56,7 @@ def errors_in(table: Path):
     return held_out
 
 
-def basis(held_out, kind="system", largest=None) -> str:
+def basis(held_out, kind="system", largest=None, widths=None) -> str:
     """Return in words on what intervals rest, or why there are none.
 
     Parameters
@@ -65,6 +65,8 @@ def basis(held_out, kind="system", largest=None) -> str:
     kind : str, default="system"
     largest : float, default=None
         Size of the largest system that is predicted.
+    widths : ndarray, default=None
+        Widths of the cells that are predicted, in units of the reach of the model.
 
     Examples
     --------
@@ -81,6 +83,13 @@ def basis(held_out, kind="system", largest=None) -> str:
 
     >>> print(basis(HeldOutErrors.of([0.0] * 30, [0.1] * 30, 64), largest=1000).partition("; ")[2])
     they are scaled to larger ones of the same kind, here up to 15.6 times
+
+    Thin cells do not show the errors of wider ones:
+
+    >>> thin = HeldOutErrors.of([0.0] * 30, [0.1] * 30, 64, widths=[0.6] * 30)
+    >>> print(basis(thin, "structure", widths=np.array([0.6, 1.8, 1.8])).partition("; ")[2])
+    doubled for 2 structures: cells held out were thinner than the cutoff, so that atoms see images
+    of themselves, and show too little of the errors of wider ones. Add a few wide cells to the fit
     """
     percent = f"{100 * LEVEL:.0f} %"
     if held_out is None:
@@ -97,6 +106,13 @@ def basis(held_out, kind="system", largest=None) -> str:
     if largest is not None and largest > held_out.sizes.max():
         times = largest / max(held_out.sizes.max(), 1)
         text += f"; they are scaled to larger ones of the same kind, here up to {times:.3g} times"
+    doubled = int(held_out.is_doubled(widths).sum())
+    if doubled:
+        text += (
+            f"; doubled for {doubled:,} {kind}{'s' * (doubled != 1)}: cells held out were thinner "
+            "than the cutoff, so that atoms see images of themselves, and show too little of the "
+            "errors of wider ones. Add a few wide cells to the fit"
+        )
     return text
 
 
@@ -131,7 +147,7 @@ def within(widths, totals, unit, size=None) -> str:
     return f"(90 % within ± {', '.join(wide)})"
 
 
-def coverage(held_out, errors, half, kind, *, own=0) -> dict:
+def coverage(held_out, errors, half, kind, *, own=0, widths=None) -> dict:
     """Return how many errors are inside of intervals, as an entry of ``evaluate --json``.
 
     Parameters
@@ -143,6 +159,8 @@ def coverage(held_out, errors, half, kind, *, own=0) -> dict:
     kind : str
     own : int, default=0
         Systems left out of the count since their errors are those that the intervals rest on.
+    widths : ndarray, default=None
+        See `basis`.
 
     Examples
     --------
@@ -159,7 +177,7 @@ def coverage(held_out, errors, half, kind, *, own=0) -> dict:
     if not (known.any() or own):
         return {}
     n, inside = int(known.sum()), int((np.abs(errors) <= half)[known].sum())
-    words = basis(held_out, kind)
+    words = basis(held_out, kind, widths=widths)
     if known.any():
         words += f"; here they contain {inside:,} of {n:,} true totals"
     if own:
@@ -188,7 +206,11 @@ def about_structures(held_out, std_factor) -> dict:
     if not held_out.suffices(LEVEL):
         return {"words": words}
     half = held_out.half_width(
-        held_out.sizes, std=held_out.std, novelty=held_out.novelty, level=LEVEL
+        held_out.sizes,
+        std=held_out.std,
+        novelty=held_out.novelty,
+        widths=held_out.widths,
+        level=LEVEL,
     )
     typical = float(np.median(1e3 * half[:, 0] / held_out.sizes))
     found = {"half_width": typical}

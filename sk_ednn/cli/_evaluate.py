@@ -209,12 +209,15 @@ def _of_structures(model, read, options):
         result |= {"by_novelty": by_novelty} if by_novelty else {}
     held_out = getattr(model, "held_out_", None)
     if held_out is not None and held_out.suffices(LEVEL):
-        half = model._half_width(part.data.structures.sizes, part.std, part.novelty, LEVEL)
+        half = model._half_width(part.data.structures, part.std, part.novelty, LEVEL)
         off = part.data.energies - part.predicted.energies
         # Intervals are for others than those of the fit, and than those whose errors they rest on.
         own = np.isin(digests, getattr(model, "held_out_digests_", ())) & ~np.isnan(off)
         off[known | own] = np.nan
-        result |= coverage(held_out, off[:, None], half[:, None], "structure", own=int(own.sum()))
+        result |= coverage(
+            held_out, off[:, None], half[:, None], "structure", own=int(own.sum()),
+            widths=model._widths(part.data.structures),
+        )  # fmt: skip
     if "energy_mae" in errors:
         off = np.abs(part.errors.energies)
         worst = int(np.nanargmax(off))

@@ -71,16 +71,14 @@ def thin_line(structures, cutoff) -> str:
     import numpy as np
 
     from .._utils.wording import plain
+    from ..structures import Structures
 
-    narrowest = []
-    for structure in structures:
-        if structure.pbc.any() and structure.cell.rank == 3:
-            heights = 1.0 / np.linalg.norm(structure.cell.reciprocal(), axis=1)
-            narrowest.append(heights[structure.pbc].min())
-    if not narrowest or max(narrowest) >= cutoff:
+    widths = Structures.of(structures).widths
+    narrowest = widths[np.isfinite(widths)]
+    if not len(narrowest) or narrowest.max() >= cutoff:
         return ""
     return (
-        f"cells are up to {plain(max(narrowest), 3)} Å wide where they are narrowest, less than "
+        f"cells are up to {plain(narrowest.max(), 3)} Å wide where they are narrowest, less than "
         f"the cutoff of {plain(cutoff, 3)} Å, so that atoms see images of themselves: add a few "
         "wider cells if you want to predict larger ones"
     )

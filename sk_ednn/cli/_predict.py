@@ -24,6 +24,7 @@ from ._picture_names import are_pictures
 from ._predicted_structures import (
     PredictedStructures,
     counted,
+    least_alike,
     novelty_line,
     predicted_by,
     sized,
@@ -76,12 +77,14 @@ class Predicted(NamedTuple):
 
     def as_dict(self) -> dict[str, Any]:
         """Return the output of ``--json``."""
+        factor = None if self.structures is None else self.structures.std_factor
         return {
             "y": self.y.tolist(),
             **{
                 name: values.tolist()
                 for name, values in (*self.columns().items(), *self.confidence.items())
             },
+            **({} if factor is None else {"std_factor": factor}),
             "interval": self.basis,
             "output": None if self.output is None else str(self.output),
         }
@@ -226,6 +229,9 @@ def _show_basis(predicted) -> None:
         )
     if predicted.structures is not None and predicted.structures.novelty is not None:
         typer.echo(novelty_line(counted(predicted.structures.novelty)))
+        line = least_alike(predicted.structures.mean_novelty, predicted.places)
+        if line is not None:
+            typer.echo(line)
 
 
 # --- steps ------------------------------------------------------------------------------------
@@ -388,25 +394,11 @@ def _confidence(options, estimator, X, y, structures) -> tuple[dict[str, np.ndar
     if are_pictures(options.fields) and half is None:
         return columns, ""  # `sk-ednn count predict` has intervals
     largest = None if half is None else sizes_of(estimator, X).max()
-    basis = confidence.basis(held_out, kind, largest)
-    if held_out is not None and structures is not None and (largest or 0) > held_out.sizes.max():
-        basis += _of_thin_cells(options)
+    widths = None if structures is None or half is None else structures.widths
+    basis = confidence.basis(held_out, kind, largest, widths)
     if half is None:
         say(options, basis)
     return columns, basis
-
-
-def _of_thin_cells(options) -> str:
-    """Return a doubt of intervals of larger cells if the fit only saw thin ones."""
-    from .. import files as model_files
-
-    about = model_files.describe(options.model, max_bytes=options.max_bytes)["about"]
-    if not isinstance(about, dict) or not about.get("thin cells"):
-        return ""
-    return (
-        ". All cells of the fit were thinner than the cutoff, so that errors of larger ones may "
-        "have one sign and be wider than this: add a few wider cells to the fit"
-    )
 
 
 def _write_table(path, predicted) -> None:
@@ -416,7 +408,8 @@ def _write_table(path, predicted) -> None:
     names = [f"total {k}" for k in range(rows.shape[1])] if several else ["total"]
     unit = f" ({predicted.unit})" if predicted.unit else ""
     confidence, columns = predicted.confidence, predicted.columns()
-    more = [title_of(name, predicted.unit) for name in columns]
+    is_scaled = predicted.structures is not None and predicted.structures.std_factor is not None
+    more = [title_of(name, predicted.unit, is_scaled=is_scaled) for name in columns]
     if "half_width" in confidence:
         more += [f"{name} plus or minus (90 %){unit}" for name in names]
     if "half_width_per_atom" in confidence:  # by which to sort what is doubtful

@@ -7,9 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._utils.wording import digits_of
+from ._inspect import printable
 
 # Novelty above which the surroundings of an atom are unlike those of the fit.
 UNLIKE = 1.0
+# Structures that are named, at most.
+_NAMED = 3
 
 
 class PredictedStructures(NamedTuple):
@@ -28,6 +31,10 @@ class PredictedStructures(NamedTuple):
         None for models of images.
     half_width : ndarray of shape (n_structures,) or None, in eV
         Of intervals from errors of structures held out of the fit.
+    widths : ndarray of shape (n_structures,) or None
+        Widths of cells in units of the cutoff; None for models of images.
+    std_factor : float or None
+        By what `std` was multiplied; None if it is the deviation as it is.
     """
 
     energies: np.ndarray
@@ -35,6 +42,8 @@ class PredictedStructures(NamedTuple):
     std: np.ndarray | None = None
     novelty: list[np.ndarray] | None = None
     half_width: np.ndarray | None = None
+    widths: np.ndarray | None = None
+    std_factor: float | None = None
 
     def columns(self) -> dict[str, np.ndarray]:
         """Return what is known of each structure besides the energy, by name."""
@@ -44,7 +53,15 @@ class PredictedStructures(NamedTuple):
         if self.novelty is not None:
             columns["unlike"] = np.array([int((each > UNLIKE).sum()) for each in self.novelty])
             columns["novelty"] = np.array([each.max(initial=0.0) for each in self.novelty])
+            columns["mean_novelty"] = self.mean_novelty
         return columns
+
+    @property
+    def mean_novelty(self) -> np.ndarray | None:
+        """Mean novelty of the atoms of each structure, (n_structures,); by it errors rank best."""
+        if self.novelty is None:
+            return None
+        return np.array([each.mean() if len(each) else 0.0 for each in self.novelty])
 
     def line(self, k, unit, width=None) -> str:
         """Return a structure's number of atoms, energy per atom, deviation and unlike atoms.
@@ -69,13 +86,28 @@ class PredictedStructures(NamedTuple):
         return text
 
 
-def title_of(column, unit) -> str:
-    """Return the title of a column of `PredictedStructures.columns` in a table."""
+def title_of(column, unit, *, is_scaled=False) -> str:
+    """Return the title of a column of `PredictedStructures.columns` in a table.
+
+    Parameters
+    ----------
+    column : str
+    unit : str or None
+    is_scaled : bool, default=False
+        Whether deviations were multiplied by how much larger errors held out are.
+
+    Examples
+    --------
+    >>> from sk_ednn.cli._predicted_structures import title_of
+    >>> title_of("std", "eV"), title_of("std", "eV", is_scaled=True)
+    ('std over the networks (eV)', 'std over the networks scaled to errors held out (eV)')
+    """
     of_unit = f" ({unit})" if unit else ""
+    scaled = " scaled to errors held out" if is_scaled else ""
     return {
         "atoms": "atoms", "per_atom": f"per atom{of_unit}",
-        "std": f"std over the networks{of_unit}", "unlike": "atoms with a novelty above 1",
-        "novelty": "largest novelty",
+        "std": f"std over the networks{scaled}{of_unit}", "unlike": "atoms with a novelty above 1",
+        "novelty": "largest novelty", "mean_novelty": "mean novelty",
     }[column]  # fmt: skip
 
 
@@ -97,6 +129,7 @@ def predicted_by(potential, structures, *, path=None) -> PredictedStructures:
     from ..atoms._dynamics import write_predicted
     from ..atoms._held_out import scaled
     from ..atoms._potential_committee import members_of
+    from ..structures import Structures
 
     potential.warn_if_far(structures)
     several, full = len(members_of(potential.potential_)) > 1, path is not None
@@ -106,16 +139,22 @@ def predicted_by(potential, structures, *, path=None) -> PredictedStructures:
     mean, std = mean if several else (mean, None)
     novelty = None if potential.novelty_ is None else potential.novelty(structures)
     sizes = np.array([len(structure) for structure in structures])
-    half_width = None
+    half_width, batch = None, Structures.of(structures)
     held_out = getattr(potential, "held_out_", None)
     if held_out is not None and held_out.suffices():
-        half_width = potential._half_width(sizes, std, novelty)
+        half_width = potential._half_width(batch, std, novelty)
     if std is not None:
         std = scaled(std, potential.std_factors)
     if path is not None:
         write_predicted(path, structures, mean, std=std, novelty=novelty, half_width=half_width)
     return PredictedStructures(
-        mean.energies, sizes, None if std is None else std.energies, novelty, half_width
+        mean.energies,
+        sizes,
+        None if std is None else std.energies,
+        novelty,
+        half_width,
+        potential._widths(batch),
+        None if std is None else potential.std_factors.get("energy"),
     )
 
 
@@ -133,6 +172,38 @@ def counted(novelty) -> dict[str, Any]:
         "unlike": int((of_atoms > UNLIKE).sum()),
         "largest": float(of_atoms.max(initial=0.0)),
     }
+
+
+def least_alike(means, places) -> str | None:
+    """Return a line that names the structures that are least like those of the fit.
+
+    Parameters
+    ----------
+    means : ndarray of shape (n_structures,)
+        Mean novelty of their atoms.
+    places : list of str
+
+    Returns
+    -------
+    str or None
+        None for a single structure.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_ednn.cli._predicted_structures import least_alike
+    >>> print(least_alike(np.array([0.3, 0.75, 0.4, 0.5]), ["a.cif", "b.cif", "c.cif", "d.cif"]))
+    least like the fit, by the mean novelty of their atoms: b.cif (0.75), d.cif (0.5). Errors are
+    largest in such structures most often, so check these first
+    """
+    if len(means) < 2:
+        return None
+    order = np.argsort(-np.round(means, 6), kind="stable")[: min(_NAMED, len(means) // 2)]
+    named = ", ".join(f"{printable(places[k])} ({means[k]:.3g})" for k in order)
+    return (
+        f"least like the fit, by the mean novelty of their atoms: {named}. Errors are largest in "
+        "such structures most often, so check these first"
+    )
 
 
 def novelty_line(count) -> str:

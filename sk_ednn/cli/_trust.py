@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from .._utils.wording import digits_of
 from ._confidence import LEVEL, basis, within
 from ._predicted_structures import (
@@ -75,6 +77,8 @@ def on_what(model, trusts) -> list[str]:
     found = [each.found for each in trusts]
     known = all(each.half_width is not None for each in found)
     largest = max(int(each.sizes.max()) for each in found) if known else None
-    lines = [basis(held_out_of(model), "structure", largest)]
+    widths = [each.widths for each in found if known and each.widths is not None]
+    of_all = np.concatenate(widths) if widths else None
+    lines = [basis(held_out_of(model), "structure", largest, of_all)]
     novelties = [atoms for each in found for atoms in each.novelty or ()]
     return lines + ([novelty_line(counted(novelties))] if novelties else [])

@@ -14,6 +14,13 @@ from ..fields._in_memory import as_array
 _MOST = 1000
 # Share of the errors that are below one standard deviation of a normal distribution.
 ONE_SIGMA = 0.683
+# Systems of at least this share of a size show the errors of others of this size.
+_SIMILAR_SIZE = 0.5
+# Thin cells show the errors of cells up to so many times as wide. Of wider ones, errors were larger
+# than theirs by up to the second, measured in docs/decisions/intervals-from-errors-held-out.rst.
+_SIMILAR_WIDTH, _OF_THIN = 1.5, 2.0
+# From so many held out that are as wide on, their errors count instead.
+_FEWEST_WIDE = 3
 
 
 @stored("HeldOutErrors")
@@ -26,6 +33,12 @@ class HeldOutErrors:
     system, is half the width of its interval (split conformal prediction with normalised errors).
     Of new systems like those held out, the intervals contain the requested share, whatever the
     unit; a suitable unit makes them narrow where the model is good.
+
+    Systems that differ from all that were held out have wider intervals. Several models share
+    their errors of one sign, which grow with the size while their spread averages out; if too few
+    systems held out are half as large or larger, the spread therefore makes no interval narrower
+    than it would be without. In cells that are thinner than the reach of a model, sites see images
+    of themselves; errors there count double for wider cells, unless three that wide were held out.
 
     Made by `HeldOutErrors.of`.
 
@@ -41,6 +54,9 @@ class HeldOutErrors:
         Mean over the parts of a system of their novelty or 1, whichever is larger.
     n_systems : int
         Systems held out, of which up to 1000 are kept.
+    widths : ndarray of shape (n_kept,), or None
+        Least distance between the sides of a periodic cell, in units of the reach of the model;
+        infinite without periods.
 
     Examples
     --------
@@ -57,6 +73,13 @@ class HeldOutErrors:
     >>> width = held_out.half_width([64, 128])
     >>> float(width[1, 0] / width[0, 0])
     2.0
+
+    Thin cells do not show what errors wider ones have:
+
+    >>> thin = HeldOutErrors.of(true, predicted, sizes=64, widths=np.full(99, 0.6))
+    >>> width = thin.half_width([64, 64], widths=[0.6, 1.8])
+    >>> float(width[1, 0] / width[0, 0])
+    2.0
     """
 
     errors: np.ndarray
@@ -64,9 +87,10 @@ class HeldOutErrors:
     std: np.ndarray | None
     novelty: np.ndarray | None
     n_systems: int
+    widths: np.ndarray | None = None  # not in files of older versions
 
     @classmethod
-    def of(cls, true, predicted, sizes, *, std=None, novelty=None) -> HeldOutErrors:
+    def of(cls, true, predicted, sizes, *, std=None, novelty=None, widths=None) -> HeldOutErrors:
         """Return the errors of systems that were held out.
 
         Parameters
@@ -77,8 +101,8 @@ class HeldOutErrors:
             Sites or atoms of the systems.
         std : array-like like `true`, default=None
             Standard deviation over several models.
-        novelty : array-like of shape (n_systems,), default=None
-            See the attribute.
+        novelty, widths : array-like of shape (n_systems,), default=None
+            See the attributes.
 
         Raises
         ------
@@ -101,6 +125,7 @@ class HeldOutErrors:
             None if std is None else _columns(std)[kept],
             None if novelty is None else as_array(novelty, "novelty", float)[kept],
             len(known),
+            None if widths is None else np.asarray(widths, dtype=float)[kept],
         )
         held_out.check()
         return held_out
@@ -124,7 +149,7 @@ class HeldOutErrors:
         """Return whether the errors suffice for intervals."""
         return _rank(len(self.errors), level) <= len(self.errors)
 
-    def half_width(self, sizes, *, std=None, novelty=None, level=0.9) -> np.ndarray:
+    def half_width(self, sizes, *, std=None, novelty=None, widths=None, level=0.9) -> np.ndarray:
         """Return half the width of the intervals of other systems.
 
         Parameters
@@ -134,6 +159,8 @@ class HeldOutErrors:
             Needed if it is known of the systems held out.
         novelty : array-like of shape (n_samples,), default=None
             Needed if it is known of the systems held out.
+        widths : array-like of shape (n_samples,), default=None
+            None if all are as wide as those held out.
         level : float, default=0.9
             Share of the true totals that is to be inside.
 
@@ -157,8 +184,25 @@ class HeldOutErrors:
         sizes = np.asarray(sizes, dtype=float)
         std = None if self.std is None else _columns(std)
         novelty = None if self.novelty is None else np.asarray(novelty, dtype=float)
-        scores = _ratio(np.abs(self.errors), self._unit(self.sizes, self.std, self.novelty))
-        return _quantile(scores, level) * self._unit(sizes, std, novelty)
+        half = self._scaled(self._unit, sizes, std, novelty, widths, level)
+        if self.std is None:
+            return half
+        smaller = np.searchsorted(np.sort(self.sizes), _SIMILAR_SIZE * sizes)
+        without = self._scaled(self._by_size, sizes, None, novelty, widths, level)
+        tested = len(self.sizes) - smaller >= self.fewest(level)
+        return np.where(tested[:, None], half, np.maximum(half, without))
+
+    def is_doubled(self, widths) -> np.ndarray:
+        """Return for which cells the errors of thinner ones count double, (n_samples,).
+
+        Parameters
+        ----------
+        widths : array-like of shape (n_samples,), or None
+        """
+        if self.widths is None or widths is None:
+            return np.zeros(0 if widths is None else len(widths), dtype=bool)
+        n_thin = self._n_thinner(widths)
+        return (n_thin > 0) & (len(self.widths) - n_thin < _FEWEST_WIDE)
 
     def std_factor(self, share=ONE_SIGMA) -> np.ndarray | None:
         """Return by how much the spread of several models is too small, for each output.
@@ -203,23 +247,54 @@ class HeldOutErrors:
                 raise ValueError(f"{name} of systems held out must have the shape {shape}")
             if not (np.isfinite(values) & (values >= least)).all():
                 raise ValueError(f"{name} of systems held out must be {least:.0f} or more")
+        widths = self.widths
+        if widths is not None:  # infinite without periods
+            if not _is_array(widths, 1) or widths.shape != errors.shape[:1]:
+                raise ValueError(
+                    f"widths of systems held out must have the shape {errors.shape[:1]}"
+                )
+            if not (widths >= 0).all():
+                raise ValueError("widths of systems held out must be 0 or more")
         if self.std is not None and not has_std:
             raise ValueError("there is a spread of systems held out, but the model is a single one")
         if type(self.n_systems) is not int or self.n_systems < len(errors):
             raise ValueError(f"the number of systems held out is {self.n_systems!r}")
 
+    def _scaled(self, unit, sizes, std, novelty, widths, level) -> np.ndarray:
+        """Return the quantile of errors over their unit, times the unit of other systems."""
+        scores = _ratio(np.abs(self.errors), unit(self.sizes, self.std, self.novelty))
+        factors = _quantile(scores, level)
+        if self.widths is not None and widths is not None:
+            n_thin, which = np.unique(self._n_thinner(widths), return_inverse=True)
+            factors = np.array([self._factors_beside(n, scores, level) for n in n_thin])[which]
+        return factors * unit(sizes, std, novelty)
+
+    def _n_thinner(self, widths) -> np.ndarray:
+        """Return how many cells held out are too thin to be like others, (n_samples,)."""
+        thinnest = np.asarray(widths, dtype=float) / _SIMILAR_WIDTH
+        limits = np.minimum(thinnest, np.nextafter(1.0, 0.0))
+        return np.searchsorted(np.sort(self.widths), limits, side="right")
+
+    def _factors_beside(self, n_thin, scores, level) -> np.ndarray:
+        """Return the quantile of scores, if those of the thinnest cells are of too thin ones."""
+        thin, wide = np.split(scores[np.argsort(self.widths, kind="stable")], [n_thin])
+        if len(wide) >= min(_FEWEST_WIDE, len(scores)):
+            rank = min(_rank(len(wide), level), len(wide))
+            return np.maximum(_quantile(scores, level), np.sort(wide, axis=0)[rank - 1])
+        return _quantile(np.concatenate([_OF_THIN * thin, wide]), level)
+
     def _unit(self, sizes, std, novelty) -> np.ndarray:
         """Return the unit of errors of systems, (n_samples, n_outputs)."""
-        by_size = self._by_size(sizes, novelty)
+        by_size = self._by_size(sizes, std, novelty)
         if self.std is None:
             return np.repeat(by_size, self.errors.shape[1], axis=1)
         # Models may agree by chance, so their spread is not taken for less than usual. The median
         # is: systems with a large spread would widen the intervals of all others.
-        usual = np.median(self.std / self._by_size(self.sizes, self.novelty), axis=0)
+        usual = np.median(self.std / self._by_size(self.sizes, None, self.novelty), axis=0)
         usual = np.where(usual > 0, usual, 1.0)
         return np.hypot(std, usual * by_size)
 
-    def _by_size(self, sizes, novelty) -> np.ndarray:
+    def _by_size(self, sizes, std, novelty) -> np.ndarray:
         """Return sizes times novelty, (n_samples, 1); errors of small systems fall more slowly."""
         usual = np.median(np.maximum(self.sizes, 1.0))
         sizes = np.maximum(sizes, 1.0)

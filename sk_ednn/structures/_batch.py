@@ -156,6 +156,26 @@ class Structures:
         """Volume of each cell in Å³, of shape (n_structures,); 0 if its vectors span none."""
         return np.abs(np.linalg.det(self.cells))
 
+    @cached_property
+    def widths(self):
+        """Least distance between opposite sides of each periodic cell in Å, (n_structures,).
+
+        Only sides across periodic vectors count; infinite where there are none.
+
+        Examples
+        --------
+        >>> from ase.build import bulk, molecule
+        >>> from sk_ednn.structures import Structures
+        >>> cells = [bulk("Cu", cubic=True, a=3.6), bulk("Cu", a=3.6), molecule("H2O")]
+        >>> Structures.of(cells).widths.round(3).tolist()
+        [3.6, 2.078, inf]
+        """
+        # Row k of the transposed inverse is normal to the sides across vector k; its length is the
+        # inverse of their distance. Vectors that do not repeat the cell are no part of it.
+        normals = np.linalg.pinv(np.where(self.pbc[:, :, None], self.cells, 0.0)).swapaxes(1, 2)
+        with np.errstate(divide="ignore"):
+            return 1.0 / np.linalg.norm(normals, axis=2).max(axis=1)
+
     def take(self, indices):
         """Return the structures at these indices, in their order.
 

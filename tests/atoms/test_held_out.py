@@ -17,6 +17,7 @@ from sk_ednn.atoms import EDNNPotential, GaussianRasterizer
 from sk_ednn.descriptors import PowerSpectrum
 from sk_ednn.exceptions import DataWarning, ModelFileError
 from sk_ednn.files import load, save
+from sk_ednn.structures import Structures
 from sk_ednn.tiling import AtomTiling
 from sk_ednn.uncertainty import calibrate, predict_interval
 from tests._labelled import labelled_atoms
@@ -160,6 +161,32 @@ def test_calculators_know_the_intervals(calibrated, structures):
     assert "energy_half_width" not in plain.calculator().implemented_properties
 
 
+@pytest.mark.parametrize("n_members", [1, 2])
+def test_intervals_of_cells_wider_than_all_that_were_held_out_are_doubled(
+    structures, tmp_path, n_members
+):
+    thin = {"cutoff": 6.0, "network_params": SMALL, "max_epochs": 1, "random_state": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        calibrated = EDNNPotential(n_members=n_members, **thin).fit(structures[:LEARNED])
+    calibrated.calibrate(structures[LEARNED : LEARNED + HELD])
+    save(calibrated, tmp_path / "p.ednn")
+    loaded = load(tmp_path / "p.ednn")
+    held_out = calibrated.held_out_
+    np.testing.assert_array_equal(loaded.held_out_.widths, held_out.widths)
+    new = labelled_atoms(2, seed=9)
+    new = [*new, *(each.repeat((2, 2, 1)) for each in new), *(each.repeat(2) for each in new)]
+    widths = calibrated._widths(Structures.of(new))
+    assert (widths[2:4] < 1.5 * widths[:2]).all() and (widths[4:] >= 1.5 * widths[:2]).all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _, half = loaded.predict_interval(new)
+        loaded.held_out_ = dataclasses.replace(held_out, widths=None)  # of an older version
+        _, before = loaded.predict_interval(new)
+    # A longer cell that is as thin as those held out is no other kind of cell.
+    np.testing.assert_allclose(half / before, [1, 1, 1, 1, 2, 2], rtol=1e-6)
+
+
 def test_errors_that_do_not_suit_the_potential_are_refused(calibrated, tmp_path):
     held_out = calibrated.held_out_
     n = len(held_out.errors)
@@ -167,6 +194,8 @@ def test_errors_that_do_not_suit_the_potential_are_refused(calibrated, tmp_path)
     damages = [
         dataclasses.replace(held_out, errors=np.zeros((n, 2)), std=None),
         dataclasses.replace(held_out, sizes=held_out.sizes[1:]),
+        dataclasses.replace(held_out, widths=np.ones(n - 1)),
+        dataclasses.replace(held_out, widths=np.full(n, np.nan)),
         1.0,
     ]
     if held_out.std is None:

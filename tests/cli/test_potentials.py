@@ -364,7 +364,14 @@ def test_predictions_show_sizes_deviations_and_novelty(go, files):
     assert result["per_atom"] == pytest.approx(energies / sizes)
     assert result["std"] == pytest.approx(std)
     assert result["novelty"] == pytest.approx([each.max() for each in novelty])
-    *lines, last = go("predict two.ednn new.extxyz").stdout.splitlines()
+    means = [each.mean() for each in novelty]
+    assert result["mean_novelty"] == pytest.approx(means)
+    *lines, last, alike = go("predict two.ednn new.extxyz").stdout.splitlines()
+    assert np.argmax(means) == 1
+    first, second = (f"new.extxyz, structure {k} " for k in np.argsort(means)[:-3:-1])
+    assert f"by the mean novelty of their atoms: {first}" in alike and second in alike
+    assert alike.count("new.extxyz, structure ") == 2  # of four
+    assert "least like" not in go("predict two.ednn new.extxyz@1").stdout
     differ = f"networks differ by {std[2] / 8:.2g} eV/atom"
     assert f"(8 atoms, {energies[2] / 8:.6g} eV/atom, {differ}" in lines[2]
     assert f"{unlike[1]} unlike the fit, novelty up to {novelty[1].max():.3g}" in lines[1]
@@ -377,6 +384,7 @@ def test_predictions_show_sizes_deviations_and_novelty(go, files):
     assert [int(row["atoms with a novelty above 1"]) for row in rows] == unlike
     assert [float(row["std over the networks (eV)"]) for row in rows] == result["std"]
     assert [float(row["per atom (eV)"]) for row in rows] == result["per_atom"]
+    assert [float(row["mean novelty"]) for row in rows] == pytest.approx(means)
     assert count in go("predict two.ednn new.extxyz -o out2.extxyz").stdout
     out = io.read(files / "out2.extxyz", ":")
     assert [each.info["energy_std"] for each in out] == pytest.approx(std, rel=1e-6)
@@ -532,7 +540,7 @@ def test_simulations_end_with_what_predict_says_of_their_last_structure(
     line += " --interval 1" if command == "md" else ""
     *_, last, basis, novelty, _ = go(line).stdout.splitlines()
     predicted = go("predict sure.ednn end.traj@-1").stdout.splitlines()
-    assert [basis, novelty] == predicted[1:]
+    assert [basis, novelty] == predicted[1:]  # of one structure, none is named as least alike
     label, _, words = last.partition(": ")
     assert label == {"relax": "final structure", "md": "last frame"}[command]
     assert predicted[0].endswith(words) and "90 % within ±" in words
@@ -929,11 +937,29 @@ def test_a_fit_stores_errors_from_which_predict_makes_intervals(go, files, calib
     assert [float(row["per atom plus or minus (90 %) (eV)"]) for row in rows] == pytest.approx(
         np.divide(half, sizes), rel=1e-5
     )
-    assert [float(row["std over the networks (eV)"]) for row in rows] == pytest.approx(std)
+    scaled = "std over the networks scaled to errors held out (eV)"
+    assert [float(row[scaled]) for row in rows] == pytest.approx(std)
+    assert result["std_factor"] == pytest.approx(factor)
     assert words in go("predict sure.ednn unseen.extxyz -o sure.extxyz").stdout
     out = io.read(files / "sure.extxyz", ":")
     assert [each.info["energy_half_width"] for each in out] == pytest.approx(half, rel=1e-6)
     assert [each.info["energy_std"] for each in out] == pytest.approx(std, rel=1e-6)
+
+
+def test_it_is_said_which_intervals_are_wider_since_all_cells_held_out_were_thin(
+    go, files, calibrated
+):
+    go("fit many.extxyz --epochs 1 --cutoff 6 --test-fraction 0.4 --force --json -o thin.ednn")
+    thin = io.read(files / "test.extxyz", ":2")
+    wide = [with_labels(each.repeat(2)) for each in thin]
+    io.write(files / "wide.extxyz", [*thin, *wide])
+    for command, rest in {
+        "predict": "", "evaluate": "", "relax": " --steps 1 -o wide_relaxed.extxyz --force",
+    }.items():  # fmt: skip
+        shown = go(f"{command} thin.ednn wide.extxyz{rest}").stdout
+        assert "doubled for 2 structures: cells held out were thinner than the cutoff" in shown
+        assert "doubled" not in go(f"{command} thin.ednn test.extxyz@:2{rest}").stdout
+        assert "doubled" not in go(f"{command} sure.ednn wide.extxyz{rest}").stdout
 
 
 def test_it_is_said_where_there_are_no_intervals(go, files):
@@ -980,7 +1006,10 @@ def test_evaluate_says_how_many_energies_are_in_their_intervals(go, files, calib
     errors = [float(row["energy error (meV/atom)"]) for row in rows]
     np.testing.assert_allclose(errors, 1e3 * off / 4, rtol=1e-3, atol=1e-3)
     std = calibrated.std_factors["energy"] * calibrated.predict(atoms, return_std=True)[1]
-    column = [float(row["energy std over the networks (meV/atom)"]) for row in rows]
+    column = [
+        float(row["energy std over the networks scaled to errors held out (meV/atom)"])
+        for row in rows
+    ]
     np.testing.assert_allclose(column, 1e3 * std / 4, rtol=1e-3)
     assert not any("," in name for name in rows[0])
     novelty = [each.max() for each in calibrated.novelty(atoms)]

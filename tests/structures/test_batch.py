@@ -2,6 +2,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sk_ednn.structures import Structures
 from sk_ednn.structures._structure import gather
@@ -162,3 +164,27 @@ def test_nothing_is_an_error():
         Structures.of([])
     with pytest.raises(ValueError, match="at least one batch"):
         Structures.concatenate([])
+
+
+@given(st.integers(0, 10**6), st.sampled_from([(1, 1, 1), (1, 1, 0), (0, 1, 0), (0, 0, 0)]))
+def test_widths_are_distances_between_the_sides_across_periodic_vectors(seed, pbc):
+    rng = np.random.default_rng(seed)
+    pbc = np.array(pbc, dtype=bool)
+    cell = np.eye(3) * rng.uniform(2, 9, size=3) + rng.uniform(-0.5, 0.5, size=(3, 3))
+    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+
+    def width(cell):
+        one = {"numbers": [6], "positions": np.zeros((1, 3)), "cell": cell, "pbc": pbc}
+        return Structures.of([one]).widths[0]
+
+    found, kept = width(cell), cell[pbc]
+    if not pbc.any():
+        assert found == np.inf
+        return
+    # The area of the whole over that of the side, in the space of the periodic vectors.
+    volume = np.sqrt(np.linalg.det(kept @ kept.T))
+    sides = [np.delete(kept, k, axis=0) for k in range(len(kept))]
+    areas = [np.sqrt(np.linalg.det(side @ side.T)) if len(side) else 1.0 for side in sides]
+    assert found == pytest.approx(min(volume / area for area in areas))
+    assert width(cell @ turn) == pytest.approx(found)
+    assert width(2 * cell) == pytest.approx(2 * found)

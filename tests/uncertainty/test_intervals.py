@@ -141,6 +141,85 @@ def test_systems_with_a_large_spread_do_not_widen_the_intervals_of_others(share)
         assert np.median(half[~is_hot]) < 0.3 * np.median(half[is_hot])
 
 
+def shared_and_own(seed, *, thin=False):
+    """Return errors of small systems, and of larger ones, of several models with common errors.
+
+    Each system has an error of the common part in proportion to its size, and one of each model
+    that averages out over it; the latter alone is the spread of the models.
+    """
+    rng = np.random.default_rng(seed)
+    n, m = 48, 40
+    sizes = np.concatenate([rng.choice([8.0, 16.0], size=n), np.full(m, 128.0)])
+    common = 0.5 * sizes * rng.normal(size=n + m)
+    widths = np.where(sizes > 16, 1.5, 0.6)
+    if thin:
+        common[widths > 1] *= 2  # of surroundings that no thin cell has
+    own = np.sqrt(sizes) * rng.normal(size=(4, n + m))
+    errors, std = common + own.mean(axis=0), own.std(axis=0)
+    held_out = HeldOutErrors.of(np.zeros(n), errors[:n], sizes[:n], std=std[:n], widths=widths[:n])
+    return held_out, errors[n:], {"sizes": sizes[n:], "std": std[n:], "widths": widths[n:]}
+
+
+@pytest.mark.parametrize("thin", [True, False])
+def test_intervals_of_systems_larger_than_those_held_out_contain_most_of_them(thin):
+    inside, blind = [], []
+    for seed in range(40):
+        held_out, errors, known = shared_and_own(seed, thin=thin)
+        if not thin:
+            known["widths"] = None
+        half = held_out.half_width(**known)[:, 0]
+        inside.append(np.mean(abs(errors) <= half))
+        # What the spread and the proportion to the size say alone, as among those held out.
+        alone = held_out.half_width(held_out.sizes, std=held_out.std, widths=held_out.widths)[:, 0]
+        same = np.median(alone / held_out.sizes) * known["sizes"]
+        blind.append(np.mean(abs(errors) <= same))
+    assert 0.87 < np.mean(inside) < 0.98
+    assert not thin or np.mean(blind) < 0.85
+
+
+def test_a_committee_that_agrees_is_not_surer_of_larger_systems_than_its_errors_are():
+    rng = np.random.default_rng(0)
+    std, errors = rng.uniform(0.5, 1.5, size=40), rng.normal(size=40)
+    held_out = HeldOutErrors.of(np.zeros(40), errors, 16, std=std)
+    plain = HeldOutErrors.of(np.zeros(40), errors, 16)
+    sure = {size: held_out.half_width([size], std=[1e-3])[0, 0] for size in (16, 32, 33, 400)}
+    for size in (33, 400):
+        assert sure[size] >= plain.half_width([size])[0, 0]
+    assert sure[16] < plain.half_width([16])[0, 0] and sure[32] < plain.half_width([32])[0, 0]
+    assert np.all(np.diff(list(sure.values())) > 0)
+
+
+def test_errors_of_thin_cells_count_double_for_wider_ones_unless_these_were_held_out():
+    rng = np.random.default_rng(0)
+    errors, sizes = rng.normal(size=60), np.full(60, 16.0)
+    widths = rng.uniform(0.5, 0.6, size=60)
+    new = np.array([0.5, 0.6, 0.7, 1.0, 3.0, np.inf])
+
+    def half(widths, of=new):
+        held_out = HeldOutErrors.of(np.zeros(60), errors, sizes, widths=widths)
+        return held_out.half_width(np.full(len(of), 16.0), widths=of)[:, 0], held_out
+
+    width, held_out = half(widths)
+    plain = HeldOutErrors.of(np.zeros(60), errors, sizes).half_width([16.0])[0, 0]
+    np.testing.assert_allclose(width / plain, [1, 1, 1, 2, 2, 2])
+    assert held_out.is_doubled(new).tolist() == [False] * 3 + [True] * 3
+    # The intervals of a cell do not depend on the others that are predicted.
+    np.testing.assert_allclose(half(widths, new[::-1])[0], width[::-1])
+    assert np.all(np.diff(half(widths, np.linspace(0.3, 3, 50))[0]) >= 0)
+    for wide in (1.0, 1.6):  # such as the cutoff
+        some = widths.copy()
+        some[:3] = wide
+        beside, held_out = half(some)
+        assert not held_out.is_doubled(new).any()
+        largest = np.abs(errors[:3]).max()
+        np.testing.assert_allclose(beside[-3:], max(plain, largest))
+        some[0] = 0.5
+        assert half(some)[1].is_doubled(new).tolist() == [False] * 3 + [True] * 3
+    # Where all are wider than the reach, or of none is known how wide it is, nothing changes.
+    np.testing.assert_allclose(half(widths + 1)[0], plain)
+    assert held_out.half_width([16.0], widths=None)[0, 0] == pytest.approx(plain)
+
+
 @given(st.integers(1, 60), st.sampled_from([0.5, 0.8, 0.9, 0.95]), st.floats(0.1, 1e4))
 def test_intervals_scale_with_units_and_grow_with_the_level_and_the_size(n, level, factor):
     rng = np.random.default_rng(n)
