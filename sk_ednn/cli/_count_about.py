@@ -5,7 +5,9 @@ from __future__ import annotations
 from .._utils.wording import rough_interval, share_of_totals
 
 
-def about_counts(columns, verdict, notes, held_back, confidence) -> list[tuple[str, str]]:
+def about_counts(
+    columns, verdict, notes, held_back, confidence, recount=""
+) -> list[tuple[str, str]]:
     """Return how good a model is, and the meaning of the columns of its table of counts.
 
     Parameters
@@ -20,6 +22,8 @@ def about_counts(columns, verdict, notes, held_back, confidence) -> list[tuple[s
         Pictures from which the errors are known.
     confidence : float
         Of the intervals.
+    recount : str, default=""
+        Which pictures to count by hand first, see `recount_first`.
 
     Examples
     --------
@@ -38,6 +42,9 @@ def about_counts(columns, verdict, notes, held_back, confidence) -> list[tuple[s
     else:
         between = "empty, since no pictures were held back from the fit"
     rows = [("the model", verdict["words"]), *(("the model", note) for note in notes)]
+    if recount:
+        what, _, which = recount.partition(": ")
+        rows.append((what, which))
     for name in columns:
         rows += [
             (name, "the total: a sum of small contributions, and therefore not a whole number"),
@@ -58,6 +65,8 @@ def about_counts(columns, verdict, notes, held_back, confidence) -> list[tuple[s
         ),
         (
             "flag: range",
-            "it is more crowded, or emptier, than all pictures of the fit: check its count by hand",
+            "it is fuller, or emptier, than all pictures of the fit, by more than 2 % of the "
+            "difference between the fullest and the emptiest one, each per area: check its count "
+            "by hand",
         ),
     ]

@@ -21,6 +21,7 @@ from ._count_inputs import (
 )
 from ._count_maps import Maps
 from ._count_page import Counted, write_page
+from ._count_recount import recount_first
 from ._count_verdict import notes_of_model, verdict_of_model
 from ._count_words import counted
 from ._paths import check_paths, check_pictures, may_replace
@@ -64,7 +65,6 @@ def predict(ctx: typer.Context, options) -> dict[str, Any]:
     verdict = verdict_of_model(about_model, model)
     notes = notes_of_model(model, columns)
     held_back, confidence = len(model.interval_.errors), float(model.confidence)
-    about = about_counts(columns, verdict, notes, held_back, confidence)
     maps = None if options.maps is None else Maps(options.maps, pictures, columns, model)
     if maps is not None:
         maps.prepare(options.force)
@@ -75,6 +75,8 @@ def predict(ctx: typer.Context, options) -> dict[str, Any]:
     )  # fmt: skip
     if maps is not None:
         maps.draw_again()
+    recount = recount_first(rows)
+    about = about_counts(columns, verdict, notes, held_back, confidence, recount)
     if options.output is not None:
         write_counts(options.output, rows, columns, about)
     if options.recorder is not None:
@@ -86,6 +88,7 @@ def predict(ctx: typer.Context, options) -> dict[str, Any]:
         "held_back": held_back,
         "verdict": verdict,
         "notes": notes,
+        "recount": recount,
         "confidence": confidence,
         "output": None if options.output is None else str(options.output),
         "maps": None if options.maps is None else str(options.maps),

@@ -25,7 +25,7 @@ _FLAGS = {
         "check magnification, contrast and light, and look at the maps",
     ),
     "range": (
-        "outside the range of the training pictures",
+        "fuller or emptier than all training pictures",
         "count some by hand, and add such pictures to the training",
     ),
 }
@@ -145,6 +145,8 @@ def show_predict(result) -> None:
         )
     if not flagged:
         typer.echo(f"{len(rows)} picture(s) counted; none is flagged")
+    if result.get("recount"):
+        typer.echo(result["recount"])
     n = result["held_back"]
     if n:
         rough = rough_interval(n)

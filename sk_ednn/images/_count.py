@@ -36,7 +36,7 @@ from ._trial import try_counter
 from ._views import NUMBERS_OF_VIEWS, InViews, suited_views
 
 # Totals beyond those of the fit, per pixel, by so much of their range are called out of range.
-_BEYOND = 0.1
+_BEYOND = 0.02
 
 
 @stored(
@@ -455,7 +455,11 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
                 At least 1 if the picture is unlike those of the fit.
             flag : str
                 ``"unlike"`` if it is, or if its pixels are far outside the range of the fit;
-                ``"range"`` if its total per size is outside the range of the fit; else empty.
+                ``"range"`` if its total per size is outside the range of the fit, by more than 2 %
+                of that; else empty.
+            beyond : str
+                ``"more"`` or ``"less"`` if its total per size is above or below that range; else
+                empty.
             map : ndarray
                 With ``maps=True``.
         """
@@ -476,7 +480,8 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
             low, high = self._interval(mean[None], None)
             novelty = self.novelty_.distance(seen)
             unlike = novelty >= 1 or self._doubt(picture, extremes) is not None
-            flag = "unlike" if unlike else "range" if self._beyond(picture, mean) else ""
+            beyond = self._beyond(picture, mean)
+            flag = "unlike" if unlike else "range" if beyond else ""
             row = Bunch(
                 name=picture.name,
                 total=self._one(mean),
@@ -485,6 +490,7 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
                 spread=self._one(spread),
                 novelty=novelty,
                 flag=flag,
+                beyond=beyond,
             )
             if tile_map is not None and callable(maps):
                 maps(picture, self._as_fitted_map(tile_map))
@@ -582,11 +588,13 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
             low = np.maximum(low, 0.0)
         return low, totals + half
 
-    def _beyond(self, picture, totals) -> bool:
+    def _beyond(self, picture, totals) -> str:
         low, high = self.density_range_
         margin = _BEYOND * (high - low) + 1e-12
         density = totals / picture.n_pixels
-        return bool(((density < low - margin) | (density > high + margin)).any())
+        if (density > high + margin).any():
+            return "more"
+        return "less" if (density < low - margin).any() else ""
 
     def _one(self, values):
         return float(values[0]) if self._y_ndim == 1 else values

@@ -118,6 +118,19 @@ def small_differences_of(result) -> list[str]:
     return [line for line in lines if line]
 
 
+def recount_of(result) -> list[str]:
+    """Return a sentence on the pictures to count by hand first, of a prediction of counts.
+
+    Examples
+    --------
+    >>> from sk_ednn.ui._run_counts import recount_of
+    >>> recount_of({"recount": "recount first: a.png (interval ± 18 %)"}), recount_of({})
+    (['Recount first: a.png (interval ± 18 %).'], [])
+    """
+    words = result.get("recount")
+    return [f"{words[0].upper()}{words[1:]}."] if isinstance(words, str) and words else []
+
+
 def longer_fit(run) -> tuple[int, list[str]] | None:
     """Return the minutes in which a training that its limit ended would end by itself.
 

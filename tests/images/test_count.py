@@ -394,6 +394,23 @@ def test_estimators_are_cloned_and_must_be_fitted():
 # -------------------------------------------------------------------------------- what is flagged
 
 
+def test_totals_beyond_those_of_the_fit_are_flagged_from_a_share_of_their_range_on():
+    data = make_pictures(12, (32, 32), random_state=0)
+    model = CountRegressor(max_epochs=1, n_members=1, random_state=0)
+    model.fit(data.pictures, data.totals)
+    picture = data.pictures[0]
+    (row,) = model.count([picture])
+    density, seen = row.total / np.prod(np.shape(picture)[:2]), row.flag == "unlike"
+    for low, high, beyond in (
+        (0.0, density / 1.01, ""), (0.0, density / 1.05, "more"),
+        (1.01 * density, 2 * density, ""), (1.2 * density, 2 * density, "less"),
+    ):  # fmt: skip
+        model.density_range_ = np.array([low]), np.array([high])
+        (row,) = model.count([picture])
+        assert row.beyond == beyond
+        assert row.flag == ("unlike" if seen else "range" if beyond else "")
+
+
 def test_pictures_unlike_those_of_the_fit_are_flagged():
     many = make_pictures(30, (96, 96), random_state=4)
     model = quick(max_epochs=1).fit(many.pictures, many.totals)

@@ -29,6 +29,7 @@ from .._run_counts import (
     counts_in_words,
     furthest_of,
     longer_fit,
+    recount_of,
     roughness_of,
     small_differences_of,
 )
@@ -282,6 +283,8 @@ class _Run:
                 text("p", f"{title}: {words}")
             for line in counting_of(result):
                 text("p", line)
+            for line in recount_of(result):
+                text("p", line)
             for line in small_differences_of(result):
                 text("p", line, "warn")
             errors = errors_of(self.run.settings, result)
@@ -350,7 +353,10 @@ class _Run:
         share = f"{share_of_totals(confidence)} " if known else ""
         # Runs of before do not name what they count.
         names = [str(name) for name in columns] if isinstance(columns, list) else []
-        words = {"unlike": "unlike the pictures of the fit", "range": "out of their range"}
+        words = {
+            "unlike": "unlike the pictures of the fit",
+            "range": "fuller or emptier",
+        }
         rows = []
         for one in counts[:500]:
             rows.append(
