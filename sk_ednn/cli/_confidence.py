@@ -224,7 +224,7 @@ def about_structures(held_out, std_factor) -> dict:
     return {**found, "words": words}
 
 
-def novelty_of(estimator, name, X) -> np.ndarray:
+def novelty_of(estimator, name, X, verbose=0) -> np.ndarray:
     """Return the share of each sample's tiles that are unlike those of other fields.
 
     Parameters
@@ -233,7 +233,9 @@ def novelty_of(estimator, name, X) -> np.ndarray:
     name : str
         File of the fields that it was fitted to.
     X : ndarray of shape (n_samples, *field_shape)
+    verbose : int, default=0
+        Whether to show a progress bar.
     """
     from ..uncertainty import novelty
 
-    return novelty(estimator, read_fields(name), X, random_state=0).share
+    return novelty(estimator, read_fields(name), X, random_state=0, verbose=verbose).share

@@ -390,7 +390,8 @@ def _confidence(options, estimator, X, y, structures) -> tuple[dict[str, np.ndar
             columns["half_width_per_atom"] = half / structures.sizes
     if options.novelty is not None:
         say(options, f"comparing tiles with those of {options.novelty}")
-        columns["novelty"] = confidence.novelty_of(estimator, options.novelty, X)
+        verbose = 0 if options.quiet or options.as_json else 1
+        columns["novelty"] = confidence.novelty_of(estimator, options.novelty, X, verbose)
     if are_pictures(options.fields) and half is None:
         return columns, ""  # `sk-ednn count predict` has intervals
     largest = None if half is None else sizes_of(estimator, X).max()

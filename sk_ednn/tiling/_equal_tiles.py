@@ -40,7 +40,7 @@ def distinct(values: np.ndarray, tile_ndim: int) -> tuple[np.ndarray, np.ndarray
     codes = _exact_codes(values, tile_ndim)
     if codes is not None:
         return _rank(codes.reshape(n_tiles))
-    first, inverse = _rank(_hashes(values, tile_ndim).reshape(n_tiles))
+    first, inverse = _rank(hashes(values, tile_ndim).reshape(n_tiles))
     if not _verified(values, tile_ndim, first, inverse):
         # Hash collision: compare the tiles themselves.
         rows = np.ascontiguousarray(values.reshape(n_tiles, -1)) + values.dtype.type(0)
@@ -149,7 +149,8 @@ def _alphabet(values, tile_ndim, low, high) -> np.ndarray:
     return np.flatnonzero(present) + low
 
 
-def _hashes(values, tile_ndim) -> np.ndarray:
+def hashes(values, tile_ndim) -> np.ndarray:
+    """Return a number of 64 bits for each tile, equal for equal tiles of one type."""
     hashes = np.zeros(values.shape[: values.ndim - tile_ndim], dtype=np.uint64)
     for slab in _slabs(values, tile_ndim):
         part = hashes[slab]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
-from sk_ednn.tiling._equal_tiles import _hashes, distinct
+from sk_ednn.tiling._equal_tiles import distinct, hashes
 
 DTYPES = (bool, np.int8, np.uint8, np.int16, np.int64, np.uint64, np.float32, np.float64)
 # Few values (exact codes), values with a gap, values too large for codes, and non-integers.
@@ -72,7 +72,7 @@ def colliding(first, last, other):
 
     Each element is combined with the hash of those before it by exclusive or.
     """
-    of_first, of_other = (_hashes(np.array([[value]]), 1) for value in (first, other))
+    of_first, of_other = (hashes(np.array([[value]]), 1) for value in (first, other))
     bits = np.array([last + 0.0]).view(np.uint64) if isinstance(last, float) else np.uint64(last)
     return (of_first ^ of_other ^ bits).view(type(last))[0]
 
@@ -82,7 +82,7 @@ def test_hash_collisions_are_detected(values, data):
     first, last, other = map(np.int64, values)
     pair = [[first, last, 5], [other, colliding(first, last, other), 5]]
     tiles = np.array(data.draw(st.permutations([*pair, *pair, [0, 0, 0]])))
-    assert len(np.unique(_hashes(tiles, 1))) == 2  # the third of the tiles has another one
+    assert len(np.unique(hashes(tiles, 1))) == 2  # the third of the tiles has another one
     check(tiles, 1)
     check(tiles.reshape(5, 1, 3), 2)
 
@@ -92,7 +92,7 @@ def test_floats_with_one_hash_are_compared_by_value():
     last = next(x for x in np.linspace(0.1, 0.9, 99) if np.isfinite(colliding(0.0, x, 1.5)))
     other = colliding(0.0, last, 1.5)
     tiles = np.array([[0.0, last], [-0.0, last], [1.5, other], [-0.0, last]])
-    assert len(np.unique(_hashes(tiles, 1))) == 1
+    assert len(np.unique(hashes(tiles, 1))) == 1
     _, inverse = check(tiles, 1)
     assert inverse[0] == inverse[1] == inverse[3] != inverse[2]
 
