@@ -251,6 +251,31 @@ def note_on_differences(name, spread, predicted, n) -> str:
     )
 
 
+def note_on_trend(name, few, many, n) -> str:
+    """Return a sentence on errors that depend on the total.
+
+    Parameters
+    ----------
+    name : str
+    few, many : float
+        Mean errors of the half of the pictures not seen with the smaller totals, and of the other.
+    n : int
+        Number of these pictures.
+
+    Examples
+    --------
+    >>> from sk_ednn._utils.wording import note_on_trend
+    >>> print(note_on_trend("grains", 1.58, -1.52, 10))
+    pictures with few grains come out 1.6 too high, those with many 1.5 too low (means of halves of
+    10 pictures not seen): differences between pictures are off by that
+    """
+    parts = [f"{plain(abs(each), 2)} too {'high' if each > 0 else 'low'}" for each in (few, many)]
+    return (
+        f"pictures with few {name} come out {parts[0]}, those with many {parts[1]} (means of "
+        f"halves of {pictures_not_seen(n)}): differences between pictures are off by that"
+    )
+
+
 def pictures_not_seen(n) -> str:
     """Return a number of pictures that were held back from a fit.
 

@@ -18,7 +18,7 @@ from ._count_inputs import (
     totals_line,
     with_labels,
 )
-from ._count_verdict import verdict_of
+from ._count_verdict import trend_of, verdict_of
 from ._errors import Interrupts
 from ._inputs import require_model_name
 from ._paths import check_paths, check_pictures, may_replace
@@ -211,6 +211,7 @@ def _held_back(matched, index, true, predicted) -> dict[str, Any]:
     return {
         "spread": float(true.std()) if len(true) else 0.0,
         "spread_predicted": float(predicted.std()) if len(true) else 0.0,
+        "trend": trend_of(true, predicted),
         "worst": [
             {
                 "name": matched.pictures[index[j]].name,

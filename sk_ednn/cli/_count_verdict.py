@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._utils.wording import note_on_differences, pictures_not_seen, plain
+from .._utils.wording import note_on_differences, note_on_trend, pictures_not_seen, plain
 
 # Errors relative to those of the mean as a prediction, which are the spread of the totals: above
 # the first a total is learned roughly, above the second badly, above the third it is not learned.
 # Squared, they are about the shares of the variance that are missed: 9, 25 and 80 %.
 _ROUGH, POOR, _NO_BETTER = 0.3, 0.5, 0.9
+# Errors depend on the totals if their ranks are correlated as in one of so many fits without that.
+_LEAST_FOR_TREND, _CHANCE = 8, 0.02
 _NUMBERS = ("mean", "error", "error_of_mean")
 
 
@@ -114,12 +116,64 @@ def notes_of_model(model, columns) -> list[str]:
     )
     if not len(true):
         return []
-    spreads = zip(columns, true.std(axis=0), predicted.std(axis=0), strict=True)
-    notes = [
-        note_on_differences(" ".join(name.split()), spread, of_predicted, len(true))
-        for name, spread, of_predicted in spreads
-    ]
+    notes = []
+    for name, of_true, of_predicted in zip(columns, true.T, predicted.T, strict=True):
+        spreads = float(of_true.std()), float(of_predicted.std())
+        trend = trend_of(of_true, of_predicted)
+        notes.append(note_on_totals(" ".join(name.split()), *spreads, trend, len(true)))
     return [note for note in notes if note]
+
+
+def note_on_totals(name, spread, spread_predicted, trend, n) -> str:
+    """Return a sentence where differences come out too small, or errors depend on the total.
+
+    Parameters
+    ----------
+    name : str
+    spread, spread_predicted : float
+    trend : list of float or None
+        Of `trend_of`.
+    n : int
+        Pictures that were held back.
+    """
+    note = note_on_differences(name, spread, spread_predicted, n)
+    return note or (note_on_trend(name, *trend, n) if trend else "")
+
+
+def trend_of(true, predicted) -> list[float] | None:
+    """Return how far small and large totals are off, where errors clearly depend on the total.
+
+    Parameters
+    ----------
+    true, predicted : ndarray of shape (n_held_back,)
+
+    Returns
+    -------
+    list of (float, float), or None
+        Mean errors of the lower and the upper half of the totals; None where a correlation may be
+        chance, or both halves are off alike.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_ednn.cli._count_verdict import trend_of
+    >>> true = np.array([10.0, 20, 30, 40, 60, 70, 80, 90])
+    >>> noise = np.array([0.3, -0.2, 0.4, 0.1, -0.3, 0.2, -0.1, 0.2])
+    >>> [round(each, 1) for each in trend_of(true, 0.9 * true + 5 + noise)]
+    [2.7, -2.5]
+    >>> trend_of(true, true + noise)
+    """
+    from scipy.stats import spearmanr
+
+    errors = predicted - true
+    if len(true) < _LEAST_FOR_TREND or not np.ptp(true) > 0 or not np.ptp(errors) > 0:
+        return None
+    if not spearmanr(true, errors).pvalue < _CHANCE:
+        return None
+    order = np.argsort(true, kind="stable")
+    half = len(true) // 2
+    few, many = float(errors[order[:half]].mean()), float(errors[order[-half:]].mean())
+    return [few, many] if few * many < 0 else None
 
 
 def verdict_of_model(about, model) -> dict:

@@ -9,13 +9,12 @@ import typer
 
 from .._utils.wording import (
     averaged_pixels,
-    note_on_differences,
     plain,
     rough_interval,
     rounded,
     share_of_totals,
 )
-from ._count_verdict import how_learned, is_poor
+from ._count_verdict import how_learned, is_poor, note_on_totals
 from ._report import show_files
 
 # What a flag says, and what to do.
@@ -121,7 +120,9 @@ def _notes_on_error(name, column, n) -> list[str]:
             for each in column["worst"]
         )
         notes.append(f"furthest off of those not seen: {worst}")
-    note = note_on_differences(name, column["spread"], column["spread_predicted"], n)
+    note = note_on_totals(
+        name, column["spread"], column["spread_predicted"], column.get("trend"), n
+    )
     return [*notes, note] if note else notes
 
 

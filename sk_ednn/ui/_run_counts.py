@@ -10,6 +10,7 @@ from .._utils.wording import (
     about,
     averaged_pixels,
     note_on_differences,
+    note_on_trend,
     plain,
     rough_interval,
     rounded,
@@ -91,7 +92,7 @@ def _end_of(result) -> list[str]:
 
 
 def small_differences_of(result) -> list[str]:
-    """Return sentences on totals whose differences come out too small, in a fit or a prediction.
+    """Return sentences on totals whose differences are off, in a fit or a prediction.
 
     Examples
     --------
@@ -114,7 +115,11 @@ def small_differences_of(result) -> list[str]:
             continue
         true, predicted = one.get("spread"), one.get("spread_predicted")
         if isinstance(true, (int, float)) and isinstance(predicted, (int, float)):
-            lines.append(note_on_differences(str(name), true, predicted, n))
+            note, trend = note_on_differences(str(name), true, predicted, n), one.get("trend")
+            if not note and isinstance(trend, list) and len(trend) == 2:
+                if all(isinstance(each, (int, float)) for each in trend):
+                    note = note_on_trend(str(name), *trend, n)
+            lines.append(note)
     return [line for line in lines if line]
 
 

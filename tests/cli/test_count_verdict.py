@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sk_ednn.cli._count_fit import _fitted
-from sk_ednn.cli._count_verdict import how_learned, verdict_of
+from sk_ednn.cli._count_verdict import how_learned, note_on_totals, trend_of, verdict_of
 
 
 def column(share, size=48.0):
@@ -76,3 +76,31 @@ def test_a_model_that_predicts_the_mean_is_as_far_off_as_the_mean(seed):
     )  # fmt: skip
     cells = _fitted(model, matched)["totals"]["cells"]
     assert cells["error"] == pytest.approx(cells["error_of_mean"])
+
+
+def test_errors_that_depend_on_the_total_are_said_with_their_sign():
+    rng, chance = np.random.default_rng(0), []
+    true = np.arange(10.0, 110.0, 10.0)
+    for _ in range(40):
+        noise = rng.normal(size=len(true))
+        chance.append(trend_of(true, true + noise) is not None)
+        few, many = trend_of(true, 0.85 * true + 8 + noise)
+        assert few > 0 > many
+        few, many = trend_of(true, 1.15 * true - 8 + noise)
+        assert few < 0 < many
+    # One of fifty by chance.
+    assert np.mean(chance) < 0.15
+    said = note_on_totals("cells", 30.0, 28.0, [2.0, -1.5], 10)
+    assert "few cells come out 2 too high, those with many 1.5 too low" in said
+    assert "too small" in note_on_totals("cells", 30.0, 12.0, [2.0, -1.5], 10)
+    assert note_on_totals("cells", 30.0, 28.0, None, 10) == ""
+
+
+def test_few_or_equal_totals_show_no_trend():
+    true = np.arange(7.0)
+    assert trend_of(true, 0.5 * true) is None
+    assert trend_of(np.full(9, 5.0), np.arange(9.0)) is None
+    assert trend_of(np.zeros(0), np.zeros(0)) is None
+    assert trend_of(np.arange(9.0), np.arange(9.0) + 3) is None
+    # All too high, the large ones more: a bias, and not differences alone.
+    assert trend_of(np.arange(9.0), 1.1 * np.arange(9.0) + 3) is None
