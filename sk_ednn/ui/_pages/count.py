@@ -20,6 +20,8 @@ from .._pictures import thumbnail
 from .._starter import Starter
 
 _SHOWN = 6
+# An estimate above a limit by less than this is the same as written, and not better known.
+_CLEARLY = 1.05
 # Minutes of a training, a name for each, and what to expect.
 _TIMES = (
     (1.0, "A first look", "Shows whether the pictures can be counted."),
@@ -113,6 +115,7 @@ class _Learn:
             with panel("What was found"):
                 self.nothing = text("p", "Choose pictures, and some are shown here.", "muted")
                 self.view = ui.element("div").classes("gallery")
+                self.channels = text("p", "", "small muted")
                 self.table = ui.element("div")
         with panel("2 · Training"):
             self.times = ui.element("div").classes("cards").props("role=radiogroup")
@@ -146,7 +149,7 @@ class _Learn:
             with ui.element("div").classes("line"):
                 self.minutes = self.number("Minutes of training", "minutes", 0.1)
                 field = ui.input(
-                    "Pictures per slide or dish, if there are several of each", value=form.series,
+                    "Pictures per slide or dish", value=form.series,
                     on_change=self.set("series"),
                 )  # fmt: skip
                 field.props("outlined dense debounce=600").tooltip(
@@ -155,7 +158,7 @@ class _Learn:
                     "other, or a pattern of their names: ^(.*)_ is all before the last _."
                 )
                 field = ui.input(
-                    "Parts to leave out, such as a scale bar", value=form.leave_out,
+                    "Parts to leave out (scale bar)", value=form.leave_out,
                     placeholder="left,top,right,bottom", on_change=self.set("leave_out"),
                 )  # fmt: skip
                 field.props("outlined dense").tooltip(
@@ -244,6 +247,7 @@ class _Learn:
         self.changed()
         self.nothing.set_visibility(False)
         self.view.clear()
+        self.channels.set_text("")
         self.table.clear()
         self.have.clear()
         await self.offer_columns()
@@ -256,13 +260,15 @@ class _Learn:
                     text("p", f"{_how_many(pictures)} in {self.site.shown(folder)}", "small")
                 if totals is not None:
                     text("p", f"Table: {self.site.shown(totals)}", "small")
+            merged = {}
             for path in pictures[:_SHOWN]:
                 png, channels = await aside(thumbnail, path)
+                merged[channels] = None
                 with self.view, ui.element("figure"):
                     picture(png, path.name, "")
                     text("figcaption", path.name)
-                    if channels:
-                        text("figcaption", channels, "muted")
+            drawn = " \u00b7 ".join(filter(None, merged))
+            self.channels.set_text(drawn and f"Drawn as {drawn}.")
             if totals is not None:
                 header, rows = await aside(table_rows, totals, 5)
                 with self.table:
@@ -372,12 +378,14 @@ def _in_minutes(minutes, expected) -> str:
     ('up to 12 minutes', 'up to 1 hour')
     >>> _in_minutes(12.0, Expected(3.4, "")), _in_minutes(1.0, Expected(3.4, ""))
     ('ends by itself after about 3.4 min', 'stops after 1 minute of about 3.4 min')
+    >>> _in_minutes(1.0, Expected(1.002, ""))  # the same as written
+    'ends by itself after about 60 s'
     """
     limit = "1 hour" if minutes == 60 else f"{minutes:g} minute{'' if minutes == 1 else 's'}"
     if expected is None:
         return limit if minutes == 1 else f"up to {limit}"
     needed = about(60 * expected.minutes)
-    if expected.minutes <= minutes:
+    if expected.minutes <= _CLEARLY * minutes:
         return f"ends by itself after {needed}"
     return f"stops after {limit} of {needed}"
 
