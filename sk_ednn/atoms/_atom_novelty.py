@@ -83,14 +83,34 @@ class AtomNovelty:
         features : callable
         structures : Structures
         """
+        return self.compare_points(features, structures)[0]
+
+    def compare_points(self, features, structures) -> tuple[np.ndarray, list[tuple]]:
+        """Return the novelty of all atoms, and their coordinates in its unit.
+
+        Parameters
+        ----------
+        features : callable
+        structures : Structures
+
+        Returns
+        -------
+        novelty : ndarray of shape (n_atoms,)
+        points : list of (atoms, coordinates)
+            Of each known species, the indices of its atoms and coordinates whose distances are
+            those of which the novelty is the least.
+        """
         out = np.full(structures.n_atoms, np.inf)
+        kept: dict = {}
         for number, atoms, rows in features(structures):
             if number in self.species:
                 *frame, reference, unit = self.species[number]
                 near = NearestNeighbors(n_neighbors=1).fit(reference.astype(np.float64))
-                distances = near.kneighbors(_projected(rows, *frame))[0][:, 0]
-                out[atoms] = distances / unit
-        return out
+                points = _projected(rows, *frame)
+                out[atoms] = near.kneighbors(points)[0][:, 0] / unit
+                kept.setdefault(number, []).append((atoms, points / unit))
+        joined = [map(np.concatenate, zip(*parts, strict=True)) for parts in kept.values()]
+        return out, [tuple(each) for each in joined]
 
 
 def _reference(side, rows, rng):

@@ -29,7 +29,7 @@ class Selection(NamedTuple):
     left: float  # the largest distance of a structure that was left from those chosen
 
 
-def select_structures(structures, n, *, known=None, unlike=0.3, cutoff=5.5, random_state=None):
+def select_structures(structures, n, *, known=None, unlike=None, cutoff=5.5, random_state=None):
     """Choose structures to label: some at random, the others unlike those chosen before.
 
     Structures at random are what a pool mostly contains; the errors of a model that learned from
@@ -53,9 +53,10 @@ def select_structures(structures, n, *, known=None, unlike=0.3, cutoff=5.5, rand
     known : sequence of ase.Atoms, or Structures, default=None
         Structures that have labels. What is like them is not chosen for being unlike others.
 
-    unlike : float between 0 and 1, default=0.3
+    unlike : float between 0 and 1, default=None
         The part of `n` that is chosen for being unlike the others. 1 covers the pool evenly, but
-        knows little about how often its structures occur.
+        knows little about how often its structures occur. None for 0.3, or, with structures that
+        are known, for 1: what the pool mostly contains is then among these.
 
     cutoff : float, default=5.5, in Å
         Radius of the surroundings of an atom.
@@ -98,10 +99,13 @@ def select_structures(structures, n, *, known=None, unlike=0.3, cutoff=5.5, rand
     ).indices
 
 
-def selection(structures, n, *, known=None, unlike=0.3, cutoff=5.5, random_state=None) -> Selection:
+def selection(
+    structures, n, *, known=None, unlike=None, cutoff=5.5, random_state=None
+) -> Selection:
     """Choose structures as `select_structures` does, and return their distances, too."""
     structures = Structures.of(structures)
     known = Structures.of(known) if known is not None and len(known) else None
+    unlike = default_unlike(known is not None) if unlike is None else unlike
     _check(structures, n, unlike, cutoff)
     n_random = round((1.0 - unlike) * n)
     order = check_random_state(random_state).permutation(len(structures))
@@ -128,14 +132,24 @@ def selection(structures, n, *, known=None, unlike=0.3, cutoff=5.5, random_state
     return Selection(np.array(chosen), np.array(distances), max(0.0, float(nearest.max())))
 
 
-def _check(structures, n, unlike, cutoff):
-    if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
+def default_unlike(has_known) -> float:
+    """Return the part that is chosen for being unlike others, if none is given."""
+    return 1.0 if has_known else 0.3
+
+
+def require_number(structures, n) -> None:
+    """Raise if there are fewer structures than are to be chosen, or `n` is no number of them."""
+    if isinstance(n, bool) or not isinstance(n, Integral) or int(n) < 1:
         raise ValueError(f"n must be a positive number of structures; got {n!r}.")
-    if n > len(structures):
+    if int(n) > len(structures):
         raise ValueError(
             f"There are {len(structures)} structures, of which {n} cannot be chosen. Choose "
             f"{len(structures)} or fewer."
         )
+
+
+def _check(structures, n, unlike, cutoff):
+    require_number(structures, n)
     if not isinstance(unlike, Real) or not 0 <= unlike <= 1:
         raise ValueError(f"unlike must be a share between 0 and 1; got {unlike!r}.")
     if not isinstance(cutoff, Real) or not 0 < cutoff < np.inf:

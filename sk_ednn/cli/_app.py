@@ -287,19 +287,24 @@ def select(
     ] = Path("selected.extxyz"),
     known: Annotated[
         str | None,
-        typer.Option(help="Files of structures that have labels: others are chosen."),
+        typer.Option(
+            help="Files of structures that have labels, or the model file of a potential that "
+            "learned from them: others are chosen."
+        ),
     ] = None,
     unlike: Annotated[
-        float,
+        float | None,
         typer.Option(
             min=0.0,
             max=1.0,
-            help="The part that is chosen for being unlike others. The rest is drawn at random.",
+            help="The part that is chosen for being unlike others. The rest is drawn at random. "
+            "Default: 0.3, and 1 with --known.",
         ),
-    ] = 0.3,
+    ] = None,
     cutoff: Annotated[
-        float, typer.Option(help="Radius of the surroundings of an atom, in Å.")
-    ] = 5.5,
+        float | None,
+        typer.Option(help="Radius of the surroundings of an atom, in Å. Default: 5.5."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of those drawn at random.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     as_json: Json = False,

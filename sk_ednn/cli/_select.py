@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import typer
 
 from .._utils.writing import replacing
 from ..structures._write import write_structures
+from ._files import check_readable
+from ._inputs import load_model
 from ._paths import check_paths, may_replace
 from ._structure_names import are_structures
 from ._wanted import note
@@ -25,7 +28,10 @@ def run(options) -> dict[str, Any]:
     options : namespace
         The parameters of the command, by name.
     """
+    by_model = options.known is not None and Path(options.known).suffix.lower() == ".ednn"
     for option, name in (("", options.fields), ("--known ", options.known)):
+        if by_model and name == options.known:
+            continue
         if name is not None and not are_structures(name):
             raise ValueError(
                 f"{option}{name} is not a file of structures that ASE reads, such as .extxyz or "
@@ -38,18 +44,33 @@ def run(options) -> dict[str, Any]:
             f"--output {options.output}: expected a name that ends in .extxyz or .traj, for the "
             "structures with their labels, or in .csv, for the names of their files."
         )
+    given = [name for name in ("unlike", "cutoff") if getattr(options, name) is not None]
+    if by_model and given:
+        raise ValueError(
+            f"--{given[0]} is for known structures in files. With --known {options.known}, all are "
+            "chosen for being unlike those of its fit, by its own cutoff: leave it out."
+        )
     check_paths(options)
     may_replace("--output", options.output, options.force)
-    from ..atoms._selection import selection
+    from ..atoms._selection import default_unlike, selection
     from ._structures import naming, read
 
+    potential = _potential(options.known) if by_model else None
     pool = read(options.fields)
-    known = None if options.known is None else read(options.known).structures
+    known = None if options.known is None or by_model else read(options.known).structures
+    unlike = default_unlike(options.known is not None)
+    unlike = unlike if options.unlike is None else options.unlike
     with naming(pool.places):
-        chosen = selection(
-            pool.structures, options.number, known=known, unlike=options.unlike,
-            cutoff=options.cutoff, random_state=options.seed,
-        )  # fmt: skip
+        if potential is not None:
+            from ..atoms._selection_by_model import selection_unlike
+
+            chosen = selection_unlike(potential, pool.structures, options.number)
+        else:
+            cutoff = {} if options.cutoff is None else {"cutoff": options.cutoff}
+            chosen = selection(
+                pool.structures, options.number, known=known, unlike=unlike,
+                random_state=options.seed, **cutoff,
+            )  # fmt: skip
     rows = [
         {"structure": pool.places[k], "index": int(k), "distance": _number(distance)}
         for k, distance in zip(chosen.indices, chosen.distances, strict=True)
@@ -61,12 +82,28 @@ def run(options) -> dict[str, Any]:
             table.writerows(rows)
     else:
         write_structures(options.output, [pool.structures[k] for k in chosen.indices])
-    random = options.number - round(options.unlike * options.number)
+    random = round((1.0 - unlike) * options.number)
     return {
         "pool": len(pool.structures), "known": 0 if known is None else len(known),
+        **({"model": options.known} if by_model else {}),
         "random": random, "unlike": options.number - random, "chosen": rows,
         "left": chosen.left, "output": str(options.output),
     }  # fmt: skip
+
+
+def _potential(path):
+    """Return the potential of ``--known``, which keeps a sample of the atoms of its fit."""
+    from ..atoms import EDNNPotential
+
+    check_readable(Path(path))
+    potential = load_model(Path(path), None)
+    if not isinstance(potential, EDNNPotential) or potential.novelty_ is None:
+        raise ValueError(
+            f"--known {path}: expected the file of a potential, which keeps a sample of the atoms "
+            "of its fit; this model keeps none. Pass the files of the structures that it learned "
+            "from."
+        )
+    return potential
 
 
 def _number(distance) -> float | None:
@@ -76,16 +113,19 @@ def _number(distance) -> float | None:
 def show(result) -> None:
     """Print how many structures were selected, and how far the others are from these."""
     known = f" and from {result['known']:,} known ones" if result["known"] else ""
+    if "model" in result:
+        known = f" and those of the fit of {result['model']}"
     typer.echo(
         f"{len(result['chosen']):,} of {result['pool']:,} structures: {result['random']:,} at "
         f"random, and {result['unlike']:,} unlike the others{known}"
     )
     distances = [row["distance"] for row in result["chosen"] if row["distance"] is not None]
     if distances:
+        of_model = ", the mean novelty of its atoms," if "model" in result else ""
         typer.echo(
-            f"distance from the nearest of those chosen before: {distances[0]:.3g} for the first "
-            f"of these, {distances[-1]:.3g} for the last; at most {result['left']:.3g} for those "
-            "left"
+            f"distance{of_model} from the nearest of those chosen before: {distances[0]:.3g} for "
+            f"the first of these, {distances[-1]:.3g} for the last; at most {result['left']:.3g} "
+            "for those left"
         )
         if distances[0] == 0:
             note("All structures of the pool are equal to known ones: a label adds nothing.")

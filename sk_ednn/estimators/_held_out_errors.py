@@ -202,7 +202,7 @@ class HeldOutErrors:
         if self.widths is None or widths is None:
             return np.zeros(0 if widths is None else len(widths), dtype=bool)
         n_thin = self._n_thinner(widths)
-        return (n_thin > 0) & (len(self.widths) - n_thin < _FEWEST_WIDE)
+        return (n_thin > 0) & (len(self.errors) - n_thin < _FEWEST_WIDE)
 
     def std_factor(self, share=ONE_SIGMA) -> np.ndarray | None:
         """Return by how much the spread of several models is too small, for each output.
@@ -273,11 +273,14 @@ class HeldOutErrors:
         """Return how many cells held out are too thin to be like others, (n_samples,)."""
         thinnest = np.asarray(widths, dtype=float) / _SIMILAR_WIDTH
         limits = np.minimum(thinnest, np.nextafter(1.0, 0.0))
-        return np.searchsorted(np.sort(self.widths), limits, side="right")
+        return np.searchsorted(np.sort(self._all_widths()), limits, side="right")
+
+    def _all_widths(self) -> np.ndarray:
+        return np.full(len(self.errors), np.inf) if self.widths is None else self.widths
 
     def _factors_beside(self, n_thin, scores, level) -> np.ndarray:
         """Return the quantile of scores, if those of the thinnest cells are of too thin ones."""
-        thin, wide = np.split(scores[np.argsort(self.widths, kind="stable")], [n_thin])
+        thin, wide = np.split(scores[np.argsort(self._all_widths(), kind="stable")], [n_thin])
         if len(wide) >= min(_FEWEST_WIDE, len(scores)):
             rank = min(_rank(len(wide), level), len(wide))
             return np.maximum(_quantile(scores, level), np.sort(wide, axis=0)[rank - 1])

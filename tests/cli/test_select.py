@@ -42,7 +42,7 @@ def go(pool):
 def test_structures_keep_their_labels(go, pool):
     code, out, _ = go("pool.extxyz", 5, "--known", "known.extxyz", "-o", "some.extxyz")
     assert code == 0
-    assert "5 of 12 structures: 3 at random, and 2 unlike the others and from 3 known ones" in out
+    assert "5 of 12 structures: 0 at random, and 5 unlike the others and from 3 known ones" in out
     known = io.read("known.extxyz", ":")
     expected = select_structures(io.read("pool.extxyz", ":"), 5, known=known, random_state=0)
     written = io.read("some.extxyz", ":")
@@ -66,6 +66,58 @@ def test_a_table_names_their_places(go):
     assert rows[0]["distance"] == "" and float(rows[1]["distance"]) >= float(rows[3]["distance"])
 
 
+@pytest.mark.parametrize(
+    ("options", "random"), [("", 4), ("--known known.extxyz", 0), ("--unlike 0.5", 3)]
+)
+def test_structures_are_drawn_at_random_unless_some_are_known(go, options, random):
+    code, out, _ = go("pool.extxyz", 6, *options.split(), "-o", "a.csv", "--json")
+    result = json.loads(out)
+    assert code == 0 and (result["random"], result["unlike"]) == (random, 6 - random)
+    # Without a distance: those at random, and the first of the others if none is known.
+    without = [row["distance"] for row in result["chosen"]].count(None)
+    assert without == random
+
+
+def test_a_potential_knows_the_structures_that_it_learned_from(go, pool):
+    pytest.importorskip("torch")
+    from sk_ednn.atoms import EDNNPotential
+    from sk_ednn.files import save
+
+    potential = EDNNPotential(cutoff=4.0, max_epochs=1, random_state=0)
+    save(potential.fit(pool[:6]), "p.ednn")
+    far = labelled_atoms(1, seed=9)[0]
+    far.set_cell(0.85 * far.cell, scale_atoms=True)
+    io.write("more.extxyz", [*pool, far])
+    code, out, _ = go("more.extxyz", 13, "--known", "p.ednn", "-o", "a.csv", "--json")
+    assert code == 0
+    result = json.loads(out)
+    order = [row["index"] for row in result["chosen"]]
+    distances = [row["distance"] for row in result["chosen"]]
+    means = [each.mean() for each in potential.novelty([*pool[6:], far])]
+    assert sorted(order) == list(range(13)) and order[0] == 6 + np.argmax(means)
+    # None of those learned from before all others, and the distances fall.
+    assert set(order[7:]) == set(range(6)) and set(distances[7:]) == {0.0}
+    assert distances[:7] == sorted(distances[:7], reverse=True) and distances[6] > 0
+    assert distances[0] == pytest.approx(max(means), rel=1e-4)
+    code, out, _ = go("more.extxyz", 3, "--known", "p.ednn", "-o", "b.csv")
+    assert "3 unlike the others and those of the fit of p.ednn" in out
+
+
+def test_structures_alike_are_not_chosen_twice_with_a_potential(go, pool):
+    pytest.importorskip("torch")
+    from sk_ednn.atoms import EDNNPotential
+    from sk_ednn.files import save
+
+    save(EDNNPotential(cutoff=4.0, max_epochs=1, random_state=0).fit(pool[:6]), "p.ednn")
+    one, two = pool[8].copy(), pool[8].copy()
+    for atoms in (one, two):
+        atoms.set_cell(0.8 * atoms.cell, scale_atoms=True)
+    io.write("twice.extxyz", [one, two, *pool[9:]])
+    result = json.loads(go("twice.extxyz", 4, "--known", "p.ednn", "-o", "a.csv", "--json")[1])
+    assert {0, 1} & {row["index"] for row in result["chosen"]}
+    assert not {0, 1} <= {row["index"] for row in result["chosen"]}
+
+
 def test_a_pool_that_is_known_is_named(go):
     code, _, err = go("pool.extxyz", 2, "--known", "pool.extxyz", "--unlike", 1, "-o", "a.csv")
     assert code == 0 and "equal to known ones" in err
@@ -84,6 +136,9 @@ def test_a_pool_that_is_known_is_named(go):
         (["pool.npy", 3, "-o", "a.csv"], "pool.npy is not a file of structures"),
         (["pool.extxyz", 3, "--known", "known.csv", "-o", "a.csv"], "--known known.csv is not"),
         (["pool.extxyz", 3, "--cutoff", 0, "-o", "a.csv"], "cutoff must be a positive length"),
+        (["pool.extxyz", 3, "--known", "m.ednn", "-o", "a.csv"], "m.ednn"),
+        (["pool.extxyz", 3, "--known", "m.ednn", "--unlike", 1, "-o", "a.csv"],
+         "--unlike is for known structures in files"),
     ],
 )  # fmt: skip
 def test_errors_leave_the_files(go, arguments, message, tmp_path):
