@@ -10,7 +10,7 @@ from ..structures._elements import symbol
 BY_FILE, BY_COMPOSITION = "file", "composition"
 
 
-def groups_of(structures, places, key) -> np.ndarray:
+def groups_of(structures, places, key, *, columns=()) -> np.ndarray:
     """Return the group of each structure: an entry of ``info``, its file, or its composition.
 
     Parameters
@@ -20,6 +20,8 @@ def groups_of(structures, places, key) -> np.ndarray:
         File and index of each structure.
     key : str
         Name of the entry, "file" or "composition".
+    columns : sequence of str, default=()
+        Names that a table has for structures, which are named beside their entries.
 
     Raises
     ------
@@ -36,7 +38,8 @@ def groups_of(structures, places, key) -> np.ndarray:
         names = sorted({str(name) for info in infos for name in info})
         raise ValueError(
             f"{len(lacking)} of {len(infos)} structures have no {key!r}, the first "
-            f"{places[lacking[0]]}. Their entries are: {', '.join(names[:20]) or 'none'}; "
+            f"{places[lacking[0]]}. Their entries are: {', '.join(names[:20]) or 'none'}"
+            f"{'; columns of the table: ' + ', '.join(columns[:20]) if columns else ''}; "
             f"{BY_FILE!r} takes the files as groups, {BY_COMPOSITION!r} the compositions."
         )
     return np.array([str(info[key]) for info in infos])

@@ -171,8 +171,8 @@ def evaluate(
         typer.Option(
             "--errors-by",
             "--group",
-            help="Potentials: also print errors by an entry of info such as config_type, by file "
-            "or by composition.",
+            help="Potentials: also print errors by an entry of info such as config_type, a column "
+            "of the table of energies, by file or by composition.",
         ),
     ] = None,
     errors: ErrorsFile = None,

@@ -175,7 +175,8 @@ def _of_structures(model, read, options):
     if options.targets is not None:
         say = partial(_say, options)
         if hasattr(model, "errors"):
-            y = read_energies(options.targets, None, read.files, say)
+            found = read_energies(options.targets, None, read.files, say)
+            y, read = found.y, read._replace(columns=found.columns)
         else:
             y = read_totals(options.targets, _unit_of(options), read.files, say, "structures").y
     if not hasattr(model, "errors"):
@@ -185,12 +186,12 @@ def _of_structures(model, read, options):
     from ..atoms._known_structures import digests_of
     from ..atoms._potential_errors import averages, spreads
     from ..atoms._structure_errors import measured, write_structure_errors
-    from ..atoms._structure_groups import groups_of
+    from ._potential_data import groups_by
     from ._potential_fit import groups_as_dict
 
     groups = None
     if options.errors_by is not None:
-        groups = groups_of(read.structures, read.places, options.errors_by)
+        groups = groups_by(read, options.errors_by)
     part = measured(model, read.structures, y, places=read.places, novelty=True)
     model.warn_if_far(read.structures)
     errors = averages(part.errors)

@@ -104,9 +104,9 @@ def labelled(options, read):
         raise ValueError(
             "--energy is for energies in the files of structures. Leave out --energy or TARGETS."
         )
-    energies = read_energies(options.targets, options.unit, read.files, partial(say, options))
+    found = read_energies(options.targets, options.unit, read.files, partial(say, options))
     options.unit = None
-    return read.with_energies(energies)
+    return read.with_energies(found.y)._replace(columns=found.columns)
 
 
 def encoded(encoder, fields):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -28,10 +29,19 @@ class _File(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """Totals of systems, and the unit that their file or the name of their column states."""
+    """Totals of systems, the unit that their file states, and other columns of their table.
+
+    Attributes
+    ----------
+    y : ndarray of shape (n_systems,) or (n_systems, n_outputs)
+    unit : str or None
+    columns : dict of str to list of str
+        The cells of each named column, in the order of the systems.
+    """
 
     y: np.ndarray
     unit: str | None
+    columns: Mapping[str, list[str]] = MappingProxyType({})
 
 
 def read_totals(targets: str, unit: str | None, files: Sequence[str], say, kind: str) -> Totals:
@@ -72,10 +82,24 @@ def read_totals(targets: str, unit: str | None, files: Sequence[str], say, kind:
             "each in their order, or, if each has a file of its own, add a column with the names "
             "of the files."
         )
-    return Totals(y, unit_named)
+    columns = (
+        {} if table is None else _named_columns(table, range(len(y)) if rows is None else rows)
+    )
+    return Totals(y, unit_named, columns)
 
 
-def read_energies(targets: str, unit: str | None, files: Sequence[str], say) -> np.ndarray:
+def _named_columns(table, rows) -> dict[str, list[str]]:
+    """Return the cells of each column with a name of its own, by the row of each system."""
+    names = [name.strip() for name in table.header]
+    cells = {
+        name: table.column(j)
+        for j, name in enumerate(names)
+        if name and names.count(name) == 1
+    }  # fmt: skip
+    return {name: [column[k].strip() for k in rows] for name, column in cells.items()}
+
+
+def read_energies(targets: str, unit: str | None, files: Sequence[str], say) -> Totals:
     """Read the energies of structures in eV, in which potentials learn, as `read_totals` does.
 
     Parameters
@@ -116,7 +140,7 @@ def read_energies(targets: str, unit: str | None, files: Sequence[str], say) -> 
         )
     if factor != 1:
         say(f"energies are converted from {unit} to eV, in which potentials predict")
-    return factor * y
+    return Totals(factor * y, "eV", found.columns)
 
 
 def note_tables(systems: str, targets: str | None) -> None:

@@ -63,13 +63,14 @@ Group = Annotated[
     str | None,
     typer.Option(
         help="Potentials: hold out whole groups of structures, by an entry of info such as "
-        "config_type, by file or by composition."
+        "config_type, a column of the table of energies, by file or by composition."
     ),
 ]
 ErrorsBy = Annotated[
     str | None,
     typer.Option(
-        help="Potentials: also print errors by an entry of info, by file or by composition. "
+        help="Potentials: also print errors by an entry of info, a column of the table of "
+        "energies, by file or by composition. "
         "Default: by --group."
     ),
 ]

@@ -12,10 +12,22 @@ _GROUPS, _PAIRS = 12, 3
 
 
 def groups_by(read, key):
-    """Return the group of each structure, by ``--group``."""
+    """Return the group of each structure, by ``--group`` or ``--errors-by``.
+
+    Parameters
+    ----------
+    read : Read
+    key : str
+        An entry of all structures, a column of the table of their energies, or what `groups_of`
+        takes; in this order.
+    """
+    import numpy as np
+
     from ..atoms._structure_groups import groups_of
 
-    return groups_of(read.structures, read.places, key)
+    if key in read.columns and not all(key in each.info for each in read.structures):
+        return np.array(read.columns[key])
+    return groups_of(read.structures, read.places, key, columns=tuple(read.columns))
 
 
 def split_of(n, groups, options) -> dict:

@@ -79,8 +79,11 @@ def _explained(key) -> str:
     is_ = {
         "file": "the structures of one file",
         "composition": "structures of one composition, of any number of atoms",
-    }.get(key, f"structures with one value of {key} in their info")
-    return f"a group: {is_} (--errors-by takes any entry of info, composition or file)"
+    }.get(key, f"structures with one value of {key}")
+    return (
+        f"a group: {is_} (--errors-by takes any entry of info, a column of the table of energies, "
+        "composition or file)"
+    )
 
 
 def show_errors(errors, spreads) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,10 +32,11 @@ _MIN_SYSTEMS, _FOLDS = 10, 5
 
 
 class Read(NamedTuple):
-    """Structures, and the file and index of each."""
+    """Structures, the file and index of each, and columns of the table of their energies."""
 
     structures: list
     places: list[str]
+    columns: Mapping[str, list[str]] = MappingProxyType({})
 
     @property
     def files(self) -> list[str]:

@@ -127,14 +127,15 @@ def _chosen(names, below, key, choose) -> str:
     if len(names) == 1 and key is None:
         return names[0]
     # Without columns of words, and columns without names, such as ids of spreadsheets.
-    numeric = [
-        name
+    columns = {
+        name: [row.cells[j] if j < len(row.cells) else "" for row in below]
         for j, name in enumerate(names)
-        if name
-        and name not in _NAMING.get()
-        and all(j < len(row.cells) and is_number(row.cells[j]) for row in below)
-    ]
-    return choose([name for name in names if name], numeric)
+        if name and name not in _NAMING.get()
+    }
+    numeric = [name for name, cells in columns.items() if all(map(is_number, cells))]
+    # What numbers the rows is no total, unless there is nothing else.
+    totals = [name for name in numeric if not _row_numbers(columns[name])]
+    return choose([name for name in names if name], totals or numeric)
 
 
 def _column_named(path, names, name) -> int:
@@ -204,19 +205,23 @@ def _note_order(path, names, rows, columns) -> None:
     if _NAMING.get():
         return  # rows belong to the files that they name
     for j, name in enumerate(names):
-        if j in columns or len(rows) < _FEW or not WHOLE.fullmatch(rows[0].cells[j]):
-            continue
-        if not all(WHOLE.fullmatch(row.cells[j]) and len(row.cells[j]) < 19 for row in rows):
-            continue
-        numbers = [int(row.cells[j]) for row in rows]
-        in_order = list(range(min(numbers), min(numbers) + len(rows)))
-        if numbers != in_order and sorted(numbers) == in_order:
+        numbers = [] if j in columns else _row_numbers([row.cells[j] for row in rows])
+        if numbers != sorted(numbers):
             note(
-                f"{path}: the column {name!r} numbers the rows from {in_order[0]} to "
-                f"{in_order[-1]}, which are in another order. Totals are matched to fields by "
+                f"{path}: the column {name!r} numbers the rows from {min(numbers)} to "
+                f"{max(numbers)}, which are in another order. Totals are matched to fields by "
                 "their rows: sort the table by this column if the fields are in its order."
             )
             return
+
+
+def _row_numbers(cells) -> list[int]:
+    """Return the numbers of a column that numbers the rows, in any order; empty for others."""
+    if len(cells) < _FEW or not all(WHOLE.fullmatch(cell) and len(cell) < 19 for cell in cells):
+        return []
+    numbers = [int(cell) for cell in cells]
+    in_order = range(min(numbers), min(numbers) + len(numbers))
+    return numbers if sorted(numbers) == list(in_order) else []
 
 
 def _require_no_blanks(path, text, rows) -> None:

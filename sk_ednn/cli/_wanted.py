@@ -119,6 +119,11 @@ class Wanted:
             return suitable[0]
         if not names:
             raise Unreadable(f"{path} has no {what}.")
+        if what == "columns" and not suitable:
+            raise Unreadable(
+                f"{path} has the columns {listed(names)}, none of which can be totals: expected a "
+                "number in each row, and no names of files."
+            )
         which = "several" if ends else "none"
         raise self._undecided(
             path,

@@ -142,10 +142,10 @@ def test_energies_are_converted_by_the_option_and_by_the_name(unit, factor, tmp_
     y = np.linspace(-3, 5, N)
     name = table(tmp_path / "t.csv", {f"energy ({unit})": y})
     expected = factor * y
-    energies = read_energies(str(name), None, FILES, print)
+    energies = read_energies(str(name), None, FILES, print).y
     np.testing.assert_allclose(energies, expected, rtol=1e-12)
     name = table(tmp_path / "u.csv", {"energy": y})
-    np.testing.assert_allclose(read_energies(str(name), unit, FILES, print), expected, rtol=1e-12)
+    np.testing.assert_allclose(read_energies(str(name), unit, FILES, print).y, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("unit", ["eV/atom", "kJ/mol per atom", "eV per f.u.", "Ry / formula unit"])
@@ -223,7 +223,7 @@ def test_numbers_that_name_files_are_no_totals(tmp_path, capsys):
     y = np.linspace(-2, 3, N)
     columns = {"name": [f"{k:03}" for k in range(N)], "E_tot [Ha]": y, "comment": ["slab"] * N}
     name = str(table(tmp_path / "t.csv", columns, order))
-    np.testing.assert_allclose(read_energies(name, None, files, print), units.Ha * y, rtol=1e-12)
+    np.testing.assert_allclose(read_energies(name, None, files, print).y, units.Ha * y, rtol=1e-12)
     # The column that numbers the rows is the one that they are matched by.
     assert "which are in another order" not in capsys.readouterr().err
     with pytest.raises(ValueError, match="the column 'name' has names of files, and no totals"):
@@ -239,8 +239,35 @@ def test_units_that_files_state_are_converted_and_others_refused(tmp_path):
         file["energy"].attrs["units"] = "kJ/mol"
     stated = [f"{tmp_path}/t.h5::energy", str(table(tmp_path / "t.csv", {"energy (kJ/mol)": y}))]
     for name in stated:
-        energies = read_energies(name, None, FILES, print)
+        energies = read_energies(name, None, FILES, print).y
         np.testing.assert_allclose(energies, y * units.kJ / units.mol, rtol=1e-12)
-        np.testing.assert_array_equal(read_energies(name, "kJ/mol", FILES, print), energies)
+        np.testing.assert_array_equal(read_energies(name, "kJ/mol", FILES, print).y, energies)
         with pytest.raises(ValueError, match="kJ/mol"):
             read_energies(name, "eV", FILES, print)
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_other_columns_follow_the_systems(ordered, tmp_path):
+    rng = np.random.default_rng(3)
+    names = [] if ordered else [("file", NAMES["without folder"])]
+    kinds = [["slab", "bulk"][k % 2] for k in range(N)]
+    columns = dict(names) | {"energy": np.arange(N), "kind": kinds, "run": list(range(5, 5 + N))}
+    name = table(tmp_path / "t.csv", columns, np.arange(N) if ordered else rng.permutation(N))
+    found = read_energies(str(name), None, FILES, lambda text: None)
+    assert found.columns["kind"] == kinds
+    assert found.columns["run"] == [str(k) for k in range(5, 5 + N)]
+
+
+def test_errors_are_shown_by_a_column_of_the_table(go, cells):
+    kinds = [["slab", "bulk", "strained"][k % 3] for k in range(N)]
+    columns = {"file": NAMES["without folder"], "energy": cells[1], "kind": kinds}
+    table("by.csv", columns, np.random.default_rng(4).permutation(N))
+    line = "fit cells by.csv --epochs 1 --cutoff 4 --test-fraction 0.5 --force"
+    shown = go(f"{line} -o by.ednn --errors-by kind").stdout
+    assert "mean errors by kind" in shown and "slab" in shown
+    assert "column of the table" in shown
+    assert "mean errors by kind" in go("evaluate by.ednn cells by.csv --errors-by kind").stdout
+    whole = go(f"{line} -o by.ednn --group kind").stderr
+    assert "whole groups by kind: " in whole
+    said = go(f"{line} -o by.ednn --errors-by kid", 1).stderr
+    assert "columns of the table: file, energy, kind" in said

@@ -270,6 +270,18 @@ def test_rows_that_are_numbered_in_another_order_are_noted(numbers, noted, tmp_p
     assert said == noted
 
 
+def test_a_column_that_numbers_the_rows_is_no_total_beside_others(tmp_path, capsys):
+    path = tmp_path / "totals.csv"
+    path.write_text("id,work\n" + "".join(f"{k},{k / 2}\n" for k in (3, 1, 2, 4)))
+    assert read_array(str(path), KEYS).tolist() == [1.5, 0.5, 1.0, 2.0]
+    assert "::work is used, the only suitable one" in capsys.readouterr().err
+    path.write_text("id,kind\n" + "".join(f"{k},a\n" for k in (3, 1, 2, 4)))
+    assert read_array(str(path), KEYS).tolist() == [3, 1, 2, 4]  # there is nothing else
+    path.write_text("id,kind\n" + "".join("b,a\n" for _ in range(4)))
+    with pytest.raises(ValueError, match="columns id, kind, none of which can be totals"):
+        read_array(str(path), KEYS)
+
+
 @pytest.mark.parametrize(
     ("cell", "right"),
     [
