@@ -379,7 +379,7 @@ def test_a_file_that_is_read_slowly_does_not_replace_a_later_choice(slow, monkey
     page = MagicMock(spec=start._Start)
     for name in ("choose", "read"):
         setattr(page, name, getattr(start._Start, name).__get__(page))
-    for name in ("rest", "shown", "site", "cards"):
+    for name in ("rest", "shown", "site", "models"):
         setattr(page, name, MagicMock())
 
     async def choices():

@@ -6,16 +6,9 @@ from fastapi import Request
 from nicegui import ui
 
 from ..._utils.wording import FIELD_NAMES, TOTAL_NAMES
-from .. import _model_cards, _model_times, _preview
+from .. import _preview
 from .._choose import Browser, uploader
-from .._data import (
-    Array,
-    arrays_in,
-    kind_of,
-    number_columns,
-    table_rows,
-    usual,
-)
+from .._data import Array, arrays_in, kind_of, usual
 from .._forms import ANGLES, BOUNDARIES, HARMONICS, VALUES, Fit
 from .._frame import (
     PATIENCE,
@@ -29,11 +22,12 @@ from .._frame import (
     table,
     text,
 )
+from .._model_menu import ModelMenu
 from .._starter import Starter
 from .._structures import StructureView
+from .._totals_menu import TotalsMenu
 
 _SYSTEMS = ("arrays", "structures")
-_TOTALS = ("arrays", "table")
 
 
 def register(site) -> None:
@@ -59,7 +53,7 @@ class _Start:
         self.arrays: list[Array] = []
         self.data: _preview.Systems | None = None
         self.drawing = self.sample = 0
-        self.pace: _model_times.Pace | None = None
+        self.models: ModelMenu | None = None
         with ui.element("div").classes("wide"):
             with panel("1 · Data"):
                 text(
@@ -108,14 +102,14 @@ class _Start:
             if len(systems) > 1 and not several:
                 ui.notify(f"{systems[0].name} is used. Add totals under 2, Totals in another file.")
             if tables:
-                await self.upload_totals(tables)
+                await self.totals.upload(tables)
         elif self.data is None:
             complain(
                 f"{tables[0].name} is a table of totals. Choose the file of the systems first, or "
                 "drop both together."
             )
         else:
-            await self.upload_totals(tables)
+            await self.totals.upload(tables)
 
     async def choose(self, path):
         """Show what is in a file."""
@@ -150,7 +144,7 @@ class _Start:
         self.draw_data()
         self.draw_rest()
         if not self.fit.structures:
-            later(self.cards, self.draw_times())
+            later(self.models.view, self.models.measure())
 
     async def fill(self, form):
         """Show the settings of a run that is done again."""
@@ -177,18 +171,11 @@ class _Start:
         self.draw_data()
         self.draw_rest()
         if targets is not None:
-            await self.add_totals(targets)
-            if (targets, name) in self.options:
-                self.take_totals((targets, name))
-                self.totals.set_value(self.key((targets, name)))
+            await self.totals.add(targets)
+            self.totals.choose(targets, name)
         self.changed()
         if not form.structures:
-            later(self.cards, self.draw_times())
-
-    async def draw_times(self):
-        """Measure the pace of this machine, and add the times to the cards."""
-        self.pace = await aside(lambda: _model_times.pace_of(self.site.runs()))
-        self.draw_cards()
+            later(self.models.view, self.models.measure())
 
     async def read(self, fit):
         """Return the fields that are chosen, and set whether they seem to have channels."""
@@ -264,104 +251,24 @@ class _Start:
             if not self.fit.structures:
                 with ui.element("div").classes("wide"):
                     with panel("2 · What to predict, from which tiles"):
-                        self.draw_totals()
+                        self.totals = self.totals_menu()
                         self.draw_tiling()
                     with panel("Focus and context", label="The tiles drawn over a sample"):
                         self.tiles = ui.element("div").props("aria-live=polite")
             else:
                 with panel("2 · What to predict"):
-                    self.draw_totals()
+                    self.totals = self.totals_menu()
             with panel("3 · Model"):
-                self.drawn: dict = {}
-                self.cards = ui.element("div").classes("cards").props("role=radiogroup")
-                self.cards.props["aria-label"] = "Model"
-                self.draw_cards()
+                pace = None if self.models is None else self.models.pace
+                self.models = ModelMenu(self.site, self.fit, self.data, self.changed, pace)
                 self.draw_more()
             with panel("4 · Start"):
                 self.starter = Starter(self.site, "Start the fit", self.words)
         self.changed()
 
-    def draw_totals(self):
-        """Choose the totals: an array of the same file, another file, or those of structures."""
-        structures = self.fit.structures
-        if structures:
-            text("p", self.data.labels)
-            self.options = {(self.fit.fields, ""): "in the files"} if self.data.has_energies else {}
-            where, unit = "Energies in a table", "Unit of energies in a table, such as kJ/mol"
-        else:
-            mine = [a for a in self.arrays
-                    if a.name != self.fit.fields_name and len(a.shape) in (1, 2)
-                    and a.shape[0] == self.data.n]  # fmt: skip
-            self.options = {(self.fit.fields, a.name): f"{a.name} ({a.dtype})" for a in mine}
-            where, unit = "Totals in another file", "Unit of the totals, such as eV"
-        value = (self.fit.fields, self.fit.targets_name)
-        if value not in self.options:
-            value = next(iter(self.options), None)
-        self.totals = ui.select(
-            self.labels(), value=self.key(value), label="Energies" if structures else "Totals",
-            on_change=self.other_totals,
-        ).props("outlined dense options-dense").classes("w-full")  # fmt: skip
-        self.take_totals(value)
-        # Open where the file of the systems has none: they must be in another one.
-        others = ui.expansion(where, value=value is None)
-        with others.classes("w-full").props("dense"):
-            self.other = Browser(self.site, _TOTALS, self.add_totals, label="Files with totals")
-            self.other.open_beside(self.fit.fields)
-            uploader(self.site, _TOTALS, self.upload_totals, label="or drop a table here")
-        field = ui.input(unit, value=self.fit.unit, on_change=self.set("unit"))
-        field.props("outlined dense").classes("w-full")
-
-    def labels(self):
-        return {self.key(value): words for value, words in self.options.items()}
-
-    @staticmethod
-    def key(value):
-        return None if value is None else f"{value[0]}::{value[1]}"
-
-    def take_totals(self, value):
-        path, name = (None, "") if value is None else value
-        self.fit.targets = None if path == self.fit.fields else path
-        self.fit.targets_name = name
-
-    def other_totals(self, event):
-        """Use other totals."""
-        value = next((v for v in self.options if self.key(v) == event.value), None)
-        self.take_totals(value)
-        self.changed()
-
-    async def upload_totals(self, paths):
-        """Use a table that was dropped."""
-        self.other.select(paths[0])
-        await self.add_totals(paths[0])
-
-    async def add_totals(self, path):
-        """Add the columns or arrays of a file to the choice, and take the only one or the usual."""
-        fit = self.fit
-        try:
-            if kind_of(path) == "table":
-                names = number_columns(*await aside(table_rows, path, 3)) or {"": ""}
-            else:
-                names = {a.name: a.name for a in await aside(arrays_in, path)
-                         if len(a.shape) in (1, 2)}  # fmt: skip
-        except Exception as error:
-            complain(error)
-            return
-        if self.fit is not fit:  # other systems were chosen while the totals were read
-            return
-        if not names:
-            complain(f"There are no totals in {path.name}.")
-            return
-        for name, title in names.items():
-            self.options[(path, name)] = f"{path.name}: {title}" if name else path.name
-        likely = [name for name in TOTAL_NAMES if name in names]
-        if len(names) == 1 or likely:
-            chosen = (path, next(iter(likely or names)))
-        else:
-            chosen = None
-            ui.notify(f"{path.name} has several columns of numbers: choose one under Totals.")
-        self.take_totals(chosen)  # also where nothing was chosen before, which is no change
-        self.totals.set_options(self.labels(), value=self.key(chosen))
-        self.changed()
+    def totals_menu(self):
+        """Draw the choice of totals."""
+        return TotalsMenu(self.site, self.fit, self.data, self.arrays, self.changed)
 
     def draw_tiling(self):
         """Draw the fields for focus, context and boundary."""
@@ -429,53 +336,6 @@ class _Start:
 
         return changed
 
-    def draw_cards(self):
-        """Draw the models with the time that each would take, or show other times.
-
-        Cards stay, since one that is drawn anew loses a click that is on its way.
-        """
-        structures = self.fit.structures
-        cards = _model_cards.POTENTIAL_CARDS if structures else _model_cards.CARDS
-        names = (
-            "auto",
-            *(self.site.tools.potentials if structures else self.site.tools.tile_models),
-        )
-        load = None if structures else self.data.load(self.fit)
-        with self.cards:
-            for card in cards:
-                if card.name not in names:
-                    continue
-                if card.name not in self.drawn:
-                    self.drawn[card.name] = self.card(card)
-                button, time = self.drawn[card.name]
-                button.props["aria-checked"] = "true" if self.fit.model == card.name else "false"
-                time.set_text(self.time_of(card, load))
-
-    def time_of(self, card, load) -> str:
-        """Return the time that a model will take, in words."""
-        if self.fit.structures:  # potentials are trained for a given time
-            return f"{self.fit.minutes or 10:g} minutes"
-        if load is None or self.pace is None:
-            return " "
-        time = _model_times.expected(card.name, load, self.pace, self.fit.epochs)
-        return " " if time is None else _model_times.in_words(time)
-
-    def card(self, card):
-        """Draw one model; return its button, and the text of its time."""
-        button = ui.element("button").classes("choice").props("type=button role=radio")
-        button.props["data-model"] = card.name
-        with button:
-            text("b", card.title)
-            text("span", card.words)
-            time = text("span", " ", "when")
-
-        def take():
-            self.fit.model = card.name
-            self.changed()
-
-        button.on("click", take)
-        return button, time
-
     def draw_more(self):
         """Draw the fields of settings that seldom need a change."""
         with ui.expansion("More settings").classes("w-full").props("dense"):
@@ -522,7 +382,7 @@ class _Start:
 
     def changed(self):
         """Update the tiles, the times and the command after a change."""
-        self.draw_cards()
+        self.models.update()
         self.starter.update()
         if not self.fit.structures:
             # Labels and angles become channels themselves.
