@@ -76,6 +76,8 @@ def draw_count(page, base, data, folder):
     choose(page, sorted((data / "cells").iterdir()))
     page.wait_for_selector("figcaption:has-text('dish05.png')")
     page.wait_for_selector("text=/^Learned as counts/")
+    page.wait_for_selector("text=/^The networks see/")  # and how long it takes
+    page.click(".q-item:has-text('More settings')")
     page.wait_for_timeout(800)
     shoot(page, folder / "count.png", before="3 · Start")
     page.click("text=A first look")
@@ -118,6 +120,7 @@ def shoot(page, path, before=None):
     """Write what is seen, or all before a panel, with few colours, which a page has."""
     options = {}
     if before is not None:
+        page.evaluate("window.scrollTo(0, 0)")  # positions are those in the window
         end = page.locator(f"h2:has-text('{before}')").bounding_box()["y"] - 25
         clip = {"x": 0, "y": 0, "width": 1100, "height": end}
         options = {"full_page": True, "clip": clip}
