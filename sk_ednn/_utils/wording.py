@@ -24,6 +24,10 @@ _LEAST_ERRORS = 9
 _FEW_FOR_SPREAD, _TOO_SMALL = 6, 0.7
 
 
+# Where the reduction of pictures is set.
+_REDUCTION = "“Pixels averaged into one” on the page, --reduction, or reduction= in Python"
+
+
 def plain(value, digits=4) -> str:
     """Return a number with some significant digits, large ones to the next whole number.
 
@@ -146,7 +150,7 @@ def averaged_pixels(reduction) -> str:
     return f"the networks see means of {reduction} by {reduction} pixels"
 
 
-def reduction_in_words(reduction, counts, where="--reduction, or reduction= in Python") -> str:
+def reduction_in_words(reduction, counts, where=_REDUCTION) -> str:
     """Return which reduction of pictures was chosen, by what, and how to set another one.
 
     Parameters
@@ -162,7 +166,7 @@ def reduction_in_words(reduction, counts, where="--reduction, or reduction= in P
     >>> from sk_ednn._utils.wording import reduction_in_words
     >>> print(reduction_in_words(4, False))
     the networks see means of 4 by 4 pixels: a simple model is as good from these; to set it
-    yourself: --reduction, or reduction= in Python
+    yourself: “Pixels averaged into one” on the page, --reduction, or reduction= in Python
     """
     whys = {
         (False, False): "a simple model is worse from means, or pictures are too few or too small",

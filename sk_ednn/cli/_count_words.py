@@ -54,7 +54,8 @@ def show_fit(result) -> None:
     rough = rough_interval(result["held_back"])
     if rough:
         typer.echo(
-            f"{rough}; --members 5 holds back more, --series those of a slide or plate together, "
+            f"{rough}; 5 networks (on the page: Networks; --members 5) hold back more, a series "
+            "(Pictures per series; --series) those of a slide or plate together, "
             "whose errors may be larger"
         )
     show_files(f"trained for {result['minutes']:.1f} minutes", result)
@@ -162,7 +163,7 @@ def show_predict(result) -> None:
             "red; around an object it spreads like a halo. 'peaks.csv': places (X, Y) of the "
             "strongest squares, for ImageJ too, each with the share of its halo. Peaks of objects "
             "that touch may lie between them: for positions, mark the objects of a few pictures "
-            "(count fit --dots)"
+            "(count fit --dots on the command line)"
         )
 
 

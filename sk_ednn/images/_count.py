@@ -292,6 +292,8 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
             words = reduction_in_words(reduction, admitted.counts)
         write_line(self.verbose, words)
         mean, scale, seen = moments(admitted.arrays)
+        # Before the training, whose lines say what is left.
+        novelty = PictureNovelty.of(admitted.pictures, mean, scale)
         rng = check_random_state(self.random_state)
         folds = admitted.folds(self.n_members, self.validation_fraction, rng)
         fitted = fit_members(self, admitted, folds, geometry, (mean, scale), seen, rng)
@@ -300,7 +302,6 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
         none = np.zeros((0, n_outputs))
         predicted = np.concatenate([none, *(rows for _, rows in fitted.held_back)])
         true = admitted.totals[held]
-        novelty = PictureNovelty.of(admitted.pictures, mean, scale)
         # Nothing above has touched the estimator: a call that failed leaves it as it was.
         self._y_ndim = admitted.y_ndim
         self.estimators_ = fitted.regressors(self._y_ndim)

@@ -14,8 +14,20 @@ from ._network import tile_network
 # Pixels along each axis, and steps of short trainings by which this machine is measured, after a
 # first step, in which libraries are loaded.
 _SMALL, _LARGE, _STEPS = 36, 156, 4
-# A prediction takes this share of a step.
-_PREDICTED = 0.3
+# A prediction takes this part of a pass over the pictures, and maxima of each channel so many.
+_PREDICTED, _MAXIMA = 0.5, 2.7
+
+
+def passes_after(recipe, n_maxima) -> tuple[float, float]:
+    """Return the passes that take as long as what follows a training, and what follows all.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    n_maxima : int
+        Channels in which local maxima are counted.
+    """
+    return _PREDICTED * recipe.n_views, _MAXIMA * n_maxima
 
 
 def padded_pixels(grids, geometry) -> float:
@@ -40,8 +52,10 @@ def padded_pixels(grids, geometry) -> float:
     return float(n / geometry.reduction**2)
 
 
-def expected_minutes(grids, geometry, recipe, *, n_channels, n_members, n_jobs, n_threads) -> float:
-    """Return the minutes that all passes of all networks will take, as this machine is now.
+def expected_minutes(
+    grids, geometry, recipe, *, n_channels, n_members, n_jobs, n_threads, n_maxima=0
+) -> float:
+    """Return the minutes that all networks will take, and measuring their errors, on this machine.
 
     A few steps of such a training are measured, in some hundredths of a second.
 
@@ -54,12 +68,14 @@ def expected_minutes(grids, geometry, recipe, *, n_channels, n_members, n_jobs, 
     n_channels, n_members : int
     n_jobs, n_threads : int
         Networks that are trained at a time, and threads of each.
+    n_maxima : int, default=0
+        Channels in which local maxima are counted.
     """
     n_batches = -(-len(grids) // recipe.batch_size)
     per_step, per_pixel = _seconds_of_a_step(n_channels, recipe, n_threads)
-    passes = recipe.max_epochs + _PREDICTED * recipe.n_views
-    seconds = passes * (n_batches * per_step + padded_pixels(grids, geometry) * per_pixel)
-    return -(-n_members // n_jobs) * seconds / 60
+    own, joint = passes_after(recipe, n_maxima)
+    passes = -(-n_members // n_jobs) * (recipe.max_epochs + own) + joint
+    return passes * (n_batches * per_step + padded_pixels(grids, geometry) * per_pixel) / 60
 
 
 def _seconds_of_a_step(n_channels, recipe, n_threads) -> tuple[float, float]:

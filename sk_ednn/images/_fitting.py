@@ -15,7 +15,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from .._utils.clocks import training_clock
 from ._batches import Sample
 from ._checkpoint import opened
-from ._effort import expected_minutes
+from ._effort import expected_minutes, passes_after
 from ._maxima import MaximaCounter
 from ._maxima_fitting import fit_maxima
 from ._network import MEAN_OUTPUT, as_regressor, tile_network
@@ -120,9 +120,10 @@ def fit_members(settings, admitted, folds, geometry, standardization, seen, rng)
     recipe = _recipe(settings, admitted.counts, len(samples))
     n_jobs = min(effective_n_jobs(settings.n_jobs), settings.n_members)
     rounds = -(-settings.n_members // n_jobs)
+    counter = settings.maxima and admitted.counts and positive and any(map(len, folds))
     if settings.verbose:
         lengths = [sample.lengths for sample in samples]
-        minutes = _minutes(settings, recipe, lengths, geometry, arrays[0].shape[-1])
+        minutes = _minutes(settings, recipe, lengths, geometry, arrays[0].shape[-1], counter)
         write_line(settings.verbose, expected_in_words(recipe.max_epochs, minutes))
     if recipe.minutes is not None:
         recipe = Recipe(**{**vars(recipe), "minutes": recipe.minutes / rounds})
@@ -139,7 +140,8 @@ def fit_members(settings, admitted, folds, geometry, standardization, seen, rng)
     typical = float(np.nanmean(np.abs(totals))) if np.isfinite(totals).any() else None
     given = (samples, owners, folds, scale, spread, positive, geometry, recipe, seeds)
     threads = torch.get_num_threads()
-    remaining = Remaining(settings.n_members, n_jobs)
+    after = passes_after(recipe, n_channels if counter else 0)
+    remaining = Remaining(settings.n_members, n_jobs, after=after)
     with opened(settings.checkpoint, *given) as checkpoint:
         jobs = []
         for k, (module, held, seed) in enumerate(zip(modules, folds, seeds, strict=True)):
@@ -183,7 +185,8 @@ def fit_members(settings, admitted, folds, geometry, standardization, seen, rng)
         if len(held)
     ]  # fmt: skip
     maxima = None
-    if settings.maxima and admitted.counts and positive:
+    if counter:
+        write_line(settings.verbose, "training done: maxima are counted, and errors measured")
         groups = range(len(arrays)) if admitted.groups is None else admitted.groups
         maxima, held_back = fit_maxima(samples, owners, groups, standardization, held_back, totals)
     shared = (geometry, standardization, positive, n_channels, seen)
@@ -228,15 +231,17 @@ def minutes_of_fit(settings, admitted, geometry) -> float:
     ]  # fmt: skip
     lengths += [tuple(part.stop - part.start for part in box.slices) for box in admitted.boxes]
     recipe = _recipe(settings, admitted.counts, len(lengths))
-    return _minutes(settings, recipe, lengths, geometry, admitted.arrays[0].shape[-1])
+    counter = settings.maxima and admitted.counts and settings.validation_fraction > 0
+    return _minutes(settings, recipe, lengths, geometry, admitted.arrays[0].shape[-1], counter)
 
 
-def _minutes(settings, recipe, lengths, geometry, n_channels) -> float:
+def _minutes(settings, recipe, lengths, geometry, n_channels, counter) -> float:
     n_jobs = min(effective_n_jobs(settings.n_jobs), settings.n_members)
     return expected_minutes(
         lengths, geometry, recipe, n_channels=n_channels,
         n_members=settings.n_members, n_jobs=n_jobs,
         n_threads=max(1, torch.get_num_threads() // n_jobs),
+        n_maxima=n_channels if counter else 0,
     )  # fmt: skip
 
 

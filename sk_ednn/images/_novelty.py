@@ -12,6 +12,8 @@ from .._utils.stored import stored
 # Windows of a picture that are compared, and their side in pixels.
 _WINDOWS, _SIDE = 9, 512
 _LAGS = (1, 2, 4, 8)
+# Integers in which differences of pixels are exact.
+_WIDER = {np.dtype(np.uint8): np.int16, np.dtype(np.uint16): np.int32}
 _QUANTILES = (0.02, 0.25, 0.5, 0.75, 0.98)
 # How far beyond the farthest training picture a new one is taken for unlike.
 _MARGIN = 1.5
@@ -94,19 +96,18 @@ def picture_features(picture, mean, scale) -> np.ndarray:
     """
     rows = []
     for values in _windows(picture):
-        values = (values.astype(np.float64) - mean) / scale
-        levels = np.quantile(values.reshape(-1, values.shape[-1]), _QUANTILES, axis=0)
+        # Of differences and quantiles, and not of the pixels: these are many.
+        values = values.astype(_WIDER.get(values.dtype, np.float64), copy=False)
+        flat = values.reshape(-1, values.shape[-1])
+        levels = (np.quantile(flat, _QUANTILES, axis=0) - mean) / scale
         rough = []
         for lag in _LAGS:
             steps = [
-                np.abs(np.diff(values[::1], axis=0) if lag == 1 else values[lag:] - values[:-lag]),
+                np.abs(values[lag:] - values[:-lag]),
                 np.abs(values[:, lag:] - values[:, :-lag]),
             ]
-            rough.append(
-                np.log(
-                    sum(step.mean(axis=(0, 1)) for step in steps if step.size) / 2 + 1e-3
-                )
-            )  # fmt: skip
+            sizes = sum(step.mean(axis=(0, 1), dtype=np.float64) for step in steps if step.size)
+            rough.append(np.log(sizes / scale / 2 + 1e-3))
         rows.append(np.concatenate([levels, np.stack(rough)]).ravel())
     return np.mean(rows, axis=0)
 

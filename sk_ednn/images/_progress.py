@@ -55,17 +55,19 @@ def heading(k, n_members, n_jobs) -> str:
 
 
 def expected_in_words(n_passes, minutes) -> str:
-    """Return how long all passes over the pictures should take.
+    """Return how long a fit should take.
 
     Examples
     --------
     >>> from sk_ednn.images._progress import expected_in_words
     >>> expected_in_words(90, 4.4)
-    'all 90 passes over the pictures should take about 4.4 min, as busy as this machine is now'
+    'all 90 passes over the pictures, and measuring errors, should take about 4.4 min, as busy as
+    this machine is now'
     """
     passes = "the only pass" if n_passes == 1 else f"all {n_passes} passes"
     when = "as busy as this machine is now"
-    return f"{passes} over the pictures should take {about(60 * minutes)}, {when}"
+    what = f"{passes} over the pictures, and measuring errors,"
+    return f"{what} should take {about(60 * minutes)}, {when}"
 
 
 class Remaining:
@@ -79,6 +81,9 @@ class Remaining:
         Trainings at a time.
     read : function, default=None
         Clock, in s. None for `time.monotonic`.
+    after : (float, float), default=(0.0, 0.0)
+        Passes over the pictures that take as long as what follows each training, and what follows
+        all of them.
 
     Examples
     --------
@@ -94,8 +99,8 @@ class Remaining:
     (1.0, 0.0)
     """
 
-    def __init__(self, n_members, n_jobs, read=None):
-        self.n_members, self.n_jobs = n_members, n_jobs
+    def __init__(self, n_members, n_jobs, read=None, after=(0.0, 0.0)):
+        self.n_members, self.n_jobs, self.after = n_members, n_jobs, after
         self.read = time.monotonic if read is None else read
         self._begun: set[int] = set()
         self._ends: dict[int, float] = {}
@@ -111,8 +116,8 @@ class Remaining:
         with self._lock:
             self._ends.pop(member, None)
 
-    def __call__(self, member, minutes, progress) -> float | None:
-        """Return the minutes until all trainings end; None before any progress.
+    def __call__(self, member, minutes, progress, passes=None) -> float | None:
+        """Return the minutes until a fit ends; None before any progress.
 
         Parameters
         ----------
@@ -121,16 +126,19 @@ class Remaining:
             That its training took so far.
         progress : float
             Of it, from 0 to 1.
+        passes : int, default=None
+            Over the pictures, so far. None if nothing follows the trainings.
         """
         if not progress > 0:
             return None
-        whole = minutes / progress
+        own, joint = (each * minutes / passes if passes else 0.0 for each in self.after)
+        whole = minutes / progress + own
         with self._lock:
             now = self.read() / 60
-            self._ends[member] = now + whole * (1 - progress)
+            self._ends[member] = now + whole - minutes
             running = max(end - now for end in self._ends.values())
             rounds = -(-(self.n_members - len(self._begun | {member})) // self.n_jobs)
-        return max(0.0, running) + rounds * whole
+        return max(0.0, running) + rounds * whole + joint
 
 
 class Progress:
@@ -150,7 +158,7 @@ class Progress:
         if self.stop.is_set():
             raise KeyboardInterrupt
         if row is not None:
-            left = self.remaining(self.member, row["minutes"], progress)
+            left = self.remaining(self.member, row["minutes"], progress, row["epoch"])
             if self.callback is not None and self.callback(
                 {**row, "member": self.member, "progress": progress, "minutes_left": left}
             ):

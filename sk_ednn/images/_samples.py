@@ -24,12 +24,11 @@ def moments(arrays) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     total, first, second, spans = 0, 0.0, 0.0, []
     reference = arrays[0].reshape(-1, arrays[0].shape[-1])[0].astype(np.float64)
     for values in arrays:
-        flat = values.reshape(-1, values.shape[-1]).astype(np.float64) - reference
+        flat = values.reshape(-1, values.shape[-1])
         total += len(flat)
-        first = first + flat.sum(axis=0)
-        second = second + (flat**2).sum(axis=0)
-        low, high = flat.min(axis=0) + reference, flat.max(axis=0) + reference
-        spans.append((low, high))
+        sums, squares, low, high = _sums(flat, reference)
+        first, second = first + sums, second + squares
+        spans.append((low + reference, high + reference))
     mean = first / total
     scale = np.sqrt(np.maximum(second / total - mean**2, 0.0))
     low = np.min([low for low, _ in spans], axis=0)
@@ -40,6 +39,31 @@ def moments(arrays) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         # A colour that a dye does not have is noise alone, which is not to be made as large.
         scale = np.maximum(scale, _LEAST_COLOUR * scale.max())
     return mean + reference, scale, np.stack([low, high, span], axis=1)
+
+
+def _sums(flat, reference):
+    """Return the sums, sums of squares, least and largest of pixels (n, n_channels) from a level.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_ednn.images._samples import _sums
+    >>> pixels = np.array([[7, 200], [9, 201], [9, 190]], dtype=np.uint8)
+    >>> for values in (pixels, pixels.astype(np.float32)):
+    ...     print([each.tolist() for each in _sums(values, np.array([8.0, 200.0]))])
+    [[1.0, -9.0], [3.0, 101.0], [-1.0, -10.0], [1.0, 1.0]]
+    [[1.0, -9.0], [3.0, 101.0], [-1.0, -10.0], [1.0, 1.0]]
+    """
+    if flat.dtype == np.uint8:
+        # From the number of pixels of each level, as exact, and several times as fast.
+        numbers = np.stack([np.bincount(along, minlength=256) for along in flat.T], axis=1)
+        levels = np.arange(256.0)[:, None] - reference
+        seen = numbers > 0
+        low = np.where(seen, levels, np.inf).min(axis=0)
+        high = np.where(seen, levels, -np.inf).max(axis=0)
+        return (numbers * levels).sum(axis=0), (numbers * levels**2).sum(axis=0), low, high
+    shifted = flat.astype(np.float64) - reference
+    return shifted.sum(axis=0), (shifted**2).sum(axis=0), shifted.min(axis=0), shifted.max(axis=0)
 
 
 def prepared(values, lengths, geometry, mean, scale, box=None):

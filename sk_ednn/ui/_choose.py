@@ -127,6 +127,30 @@ class Browser:
         self.draw()
 
 
+def _refusal(name, kinds) -> str:
+    """Return why a file is not taken, and where it is.
+
+    Examples
+    --------
+    >>> from sk_ednn.ui._choose import _refusal
+    >>> print(_refusal("numbers.csv", ("picture",)))
+    numbers.csv is a table, and pictures alone are counted here: drop them without it. A model
+    learns from pictures and a table under “Learn to count”; “sk-ednn count report” compares counts
+    with those of a table.
+    >>> _refusal("notes.doc", ("picture", "table"))
+    'notes.doc is none of: picture, table.'
+    """
+    kind = kind_of(plain_name(name))
+    if kind == "table" and tuple(kinds) == ("picture",):
+        return (
+            f"{name} is a table, and pictures alone are counted here: drop them without it. A "
+            "model learns from pictures and a table under “Learn to count”; “sk-ednn count report” "
+            "compares counts with those of a table."
+        )
+    where = " Models are chosen under “A model file” of Predict and of “Count with a model”."
+    return f"{name} is none of: {', '.join(kinds)}.{where if kind == 'model' else ''}"
+
+
 async def _called(function, *arguments):
     result = function(*arguments)
     if hasattr(result, "__await__"):
@@ -154,11 +178,7 @@ def uploader(site, kinds: Sequence[str], done: Callable, *, label, multiple=Fals
     async def store(event: events.MultiUploadEventArguments):
         wrong = [file.name for file in event.files if kind_of(plain_name(file.name)) not in kinds]
         if wrong:
-            model = kind_of(plain_name(wrong[0])) == "model"
-            where = (
-                " Models are chosen under “A model file” of Predict and of “Count with a model”."
-            )
-            complain(f"{wrong[0]} is none of: {', '.join(kinds)}.{where if model else ''}")
+            complain(_refusal(wrong[0], kinds))
             upload.reset()
             return
         folder = await aside(site.new_upload)

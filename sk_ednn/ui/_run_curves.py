@@ -99,13 +99,17 @@ def seconds_left(run) -> float | None:
     known = np.isfinite(progress) & np.isfinite(time) & (time >= run.resumed_after)
     said = columns.get("minutes_left")
     time, progress = time[known], progress[known]
-    # What follows a complete training is not known.
-    if not len(time) or not 0 < progress[-1] < 1:
+    if not len(time) or not 0 < progress[-1] <= 1:
         return None
     # Time passes since the last record, too.
     elapsed = max(0.0, run.elapsed - float(time[-1]))
     if said is not None and said.dtype != object and np.isfinite(said[known][-1]):
-        return max(0.0, 60 * float(said[known][-1]) - elapsed)
+        left = 60 * float(said[known][-1]) - elapsed
+        # What follows a complete training took longer than was estimated.
+        return max(0.0, left) if progress[-1] < 1 or left > 0 else None
+    # Without an estimate, what follows a complete training is not known.
+    if progress[-1] == 1:
+        return None
     start = int(np.searchsorted(progress, 0.5 * progress[-1]))
     done, took = progress[-1] - progress[start], time[-1] - time[start]
     if done <= 0 and run.resumed_after:

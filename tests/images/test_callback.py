@@ -14,6 +14,7 @@ pytest.importorskip("skorch")
 from sk_ednn._utils.clocks import kept_clocks
 from sk_ednn._utils.wording import about
 from sk_ednn.images import CountRegressor
+from sk_ednn.images._effort import passes_after
 from sk_ednn.images._member import Member
 from sk_ednn.images._progress import Progress, Remaining
 from sk_ednn.images._training import Recipe, Trained
@@ -114,16 +115,17 @@ def test_the_time_that_is_left_is_that_of_all_networks(data):
     with kept_clocks(read=Clock(60.0)):
         fitted(data, None, verbose=lines.append, n_members=2, n_jobs=1)
     form = re.compile(
-        r"network [12] of 2: (\d+) % of the training \((.+) minutes(?:, about (.+) (min|h) left)?\)"
+        r"network [12] of 2: (\d+) % of the training \((.+) minutes, about (.+) (min|h) left\)"
     )
     found = [match.groups() for match in map(form.match, lines) if match]
     assert [percent for percent, *_ in found] == ["25", "50", "75", "100"] * 2
     for k, (percent, minutes, left, unit) in enumerate(found):
         share, later = int(percent) / 100, 1 - k // 4
-        if share == 1 and not later:
-            assert left is None
-            continue
-        expected = float(minutes) * (1 + later - share) / share
+        # Each network then counts its pictures in all views, and maxima are counted once.
+        own, joint = passes_after(Recipe(n_views=8), 1)
+        assert own > 0 and joint > 0
+        passes = 4 * (1 + later - share) + own * (1 + later) + joint
+        expected = float(minutes) * passes / (4 * share)
         assert float(left) * {"min": 1, "h": 60}[unit] == pytest.approx(expected, rel=0.1)
 
 
@@ -198,7 +200,10 @@ def test_lines_have_one_form_and_say_which_networks_they_are_of(data, params, he
     several = params.get("n_members", 2) > 1
     plan, lines = lines[:2], lines[2:]
     assert plan[0].startswith("the networks see every pixel: objects are near each other")
-    assert plan[1].startswith("all 4 passes over the pictures should take about ")
+    assert plan[1].startswith(
+        "all 4 passes over the pictures, and measuring errors, should take about "
+    )
+    assert lines.pop() == "training done: maxima are counted, and errors measured"
     if several:
         said = [line for line in lines if line not in heads]
         names = [f"network {k + 1} of 2: " for k in range(max(1, len(heads)))]

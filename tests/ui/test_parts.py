@@ -811,6 +811,20 @@ def test_time_that_is_left_is_that_of_the_log_where_a_run_has_estimated_it(dtype
     assert seconds_left(run) == pytest.approx(75.0)
 
 
+def test_time_that_is_left_after_the_training_is_that_of_the_log():
+    columns = {"time": np.array([10.0, 20.0]), "progress": np.array([0.5, 1.0]),
+               "minutes_left": np.array([1.0, 0.5])}  # fmt: skip
+    run = SimpleNamespace(
+        metrics=lambda: columns, status="running", paused=False, resumed_after=0.0, elapsed=25.0
+    )
+    assert seconds_left(run) == pytest.approx(25.0)
+    run.elapsed = 51.0  # it takes longer than was estimated
+    assert seconds_left(run) is None
+    run.elapsed = 25.0
+    del columns["minutes_left"]
+    assert seconds_left(run) is None
+
+
 def test_time_that_is_left_of_a_resumed_run_is_of_what_was_recorded_since():
     """The last record of before is older than the interruption."""
     columns = {"time": np.array([10.0, 20.0, 520.0]), "progress": np.array([0.1, 0.2, 0.3]),

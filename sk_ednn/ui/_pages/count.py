@@ -376,17 +376,21 @@ def _in_minutes(minutes, expected) -> str:
     >>> from sk_ednn.ui._pages.count import _in_minutes
     >>> _in_minutes(12.0, None), _in_minutes(60.0, None)
     ('up to 12 minutes', 'up to 1 hour')
-    >>> _in_minutes(12.0, Expected(3.4, "")), _in_minutes(1.0, Expected(3.4, ""))
+    >>> _in_minutes(5.0, Expected(3.4, "")), _in_minutes(1.0, Expected(3.4, ""))
     ('ends by itself after about 3.4 min', 'stops after 1 minute of about 3.4 min')
     >>> _in_minutes(1.0, Expected(1.002, ""))  # the same as written
     'ends by itself after about 60 s'
+    >>> _in_minutes(60.0, Expected(3.4, ""))
+    'the same as “Good” for these pictures: ends by itself after about 3.4 min'
     """
     limit = "1 hour" if minutes == 60 else f"{minutes:g} minute{'' if minutes == 1 else 's'}"
     if expected is None:
         return limit if minutes == 1 else f"up to {limit}"
     needed = about(60 * expected.minutes)
     if expected.minutes <= _CLEARLY * minutes:
-        return f"ends by itself after {needed}"
+        least, name = next(each[:2] for each in _TIMES if expected.minutes <= _CLEARLY * each[0])
+        same = f"the same as “{name}” for these pictures: " if least < minutes else ""
+        return f"{same}ends by itself after {needed}"
     return f"stops after {limit} of {needed}"
 
 
