@@ -137,7 +137,7 @@ def note_on_totals(name, spread, spread_predicted, trend, n) -> str:
         Pictures that were held back.
     """
     note = note_on_differences(name, spread, spread_predicted, n)
-    return note or (note_on_trend(name, *trend, n) if trend else "")
+    return note or (note_on_trend(name, trend[0], trend[1], n) if trend else "")
 
 
 def trend_of(true, predicted) -> list[float] | None:

@@ -118,7 +118,7 @@ def small_differences_of(result) -> list[str]:
             note, trend = note_on_differences(str(name), true, predicted, n), one.get("trend")
             if not note and isinstance(trend, list) and len(trend) == 2:
                 if all(isinstance(each, (int, float)) for each in trend):
-                    note = note_on_trend(str(name), *trend, n)
+                    note = note_on_trend(str(name), trend[0], trend[1], n)
             lines.append(note)
     return [line for line in lines if line]
 
