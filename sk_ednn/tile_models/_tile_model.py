@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from .._utils.steps import as_arrays, front_and_last, transformed
+from .._utils.steps import as_arrays, as_floats, front_and_last, transformed
 from .._utils.stored import stored
 from ._base import AbstractTileModel, checked_outputs, flat
 from ._degree import polynomial_degree
 from ._gradients import prediction_gradient
+from ._polynomials import polynomial_outputs, products_of
 from ._resolution import rounded
 
 
@@ -46,7 +47,12 @@ def outputs_of_rows(tile_model, tiles) -> np.ndarray:
     """Return the predictions of a tile model's regressor, shape (n_tiles, n_outputs)."""
     front, last = front_and_last(tile_model.estimator)
     with as_arrays():
-        outputs = last.predict(transformed(front, flat(tiles)))
+        outputs = None
+        if front and products_of(front[-1]) is not None:
+            rows = transformed(front[:-1], flat(tiles)) if front[1:] else as_floats(flat(tiles))
+            outputs = polynomial_outputs(front[-1], last, rows)
+        if outputs is None or not np.isfinite(outputs).all():
+            outputs = last.predict(transformed(front, flat(tiles)))
     return checked_outputs(outputs, len(tiles), tile_model.n_outputs, tile_model.estimator)
 
 
