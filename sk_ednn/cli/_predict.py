@@ -287,7 +287,8 @@ def _read(options, estimator):
     if are_structures(options.fields):
         from ._structures import read_for
 
-        return read_for(estimator, options.fields)
+        read = read_for(estimator, options.fields)
+        return read.structures, read.places
     require_model_of_fields(estimator, options)
     return read_fields_for(estimator, options.fields, _field_ndim(estimator)), None
 

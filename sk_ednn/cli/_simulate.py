@@ -39,7 +39,8 @@ def relax(options) -> dict[str, Any]:
         The parameters of the command, by name.
     """
     _require_positive("--fmax", options.fmax)
-    (structures, places), model, calculator, doubt = _begin(options)
+    read, model, calculator, doubt = _begin(options)
+    structures, places = read.structures, read.places
     several = len(structures) > 1
     require_format(options.output, several=several)
     from ..atoms import _dynamics
