@@ -84,9 +84,11 @@ class Maps:
         for picture in self.pictures:
             _, *others = self.files_of(picture)
             for k, full in enumerate(self.full):
+                of_picture = None
                 if self.drawn_with.get((picture.name, k), full) != full:
-                    of_output = self.map_of(picture)[..., k]
-                    write_overlay(others[2 * k], picture, of_output, self.focus, full)
+                    of_picture = self.map_of(picture)
+                if of_picture is not None:
+                    write_overlay(others[2 * k], picture, of_picture[..., k], self.focus, full)
 
     def by_region(self, picture):
         """Return the writer of the map of a picture that is read by regions; None for others."""
@@ -105,7 +107,10 @@ class Maps:
 
         if picture.by_region:
             return None
-        values, _ = read_map(self.files_of(picture)[0])
+        saved = read_map(self.files_of(picture)[0])
+        if saved is None:  # replaced by another file since
+            return None
+        values, _ = saved
         return np.moveaxis(values, 0, -1) if len(self.endings) > 1 else values[..., None]
 
     def overlay_of(self, page, picture, k) -> str:

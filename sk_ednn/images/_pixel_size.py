@@ -73,19 +73,18 @@ def pixel_size(y, x, z=None, *, unit) -> PixelSize | None:
     (None, None)
     """
     units = (unit,) * 3 if isinstance(unit, str) or unit is None else tuple(unit)
-    lengths = [_um(*each) for each in zip((y, x, z), units, strict=True)]
-    return None if None in lengths[:2] else PixelSize(*lengths)
+    of_y, of_x, of_z = (_um(*each) for each in zip((y, x, z), units, strict=True))
+    return None if of_y is None or of_x is None else PixelSize(of_y, of_x, of_z)
 
 
 def _um(length, unit) -> float | None:
     factor = _UNITS.get(str(unit).strip().lower())
     try:
-        value = float(length)
+        value = float(length) * (math.nan if factor is None else factor)
     except (TypeError, ValueError):
         return None
     # Files have fractions of whole numbers: digits beyond these are of rounding.
-    known = factor is not None and 0 < value < math.inf
-    return float(f"{value * factor:.9g}") if known else None
+    return float(f"{value:.9g}") if 0 < value < math.inf else None
 
 
 def of_tiff(file, series, parsed) -> PixelSize | None:
