@@ -281,3 +281,16 @@ def test_a_picture_of_jpeg_shows_the_bar_as_others_do():
 def test_places_in_words():
     assert place_in_words((0, 0, 5, 200), SIZE).startswith("upper edge")
     assert place_in_words((70, 80, 80, 110), SIZE).startswith("x 80")
+
+
+@pytest.mark.parametrize("n_fixed", [6, 30])
+def test_objects_that_stay_where_they_are_are_kept(n_fixed):
+    """As in pictures of one scene after each other."""
+    pictures, _ = slides(n_objects=10)
+    rng, (rows, columns) = np.random.default_rng(5), np.indices(SIZE)
+    for k in range(n_fixed):
+        i, j = (k + 0.5) / n_fixed * SIZE[0], rng.uniform(10, SIZE[1] - 10)
+        for values in pictures:
+            values[(rows - i) ** 2 + (columns - j) ** 2 < 20] = 60
+    left_out, _ = found_in(pictures)
+    assert left_out is None
