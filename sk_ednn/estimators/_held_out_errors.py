@@ -16,9 +16,11 @@ _MOST = 1000
 ONE_SIGMA = 0.683
 # Systems of at least this share of a size show the errors of others of this size.
 _SIMILAR_SIZE = 0.5
-# Thin cells show the errors of cells up to so many times as wide. Of wider ones, errors were larger
-# than theirs by up to the second, measured in docs/decisions/intervals-from-errors-held-out.rst.
-_SIMILAR_WIDTH, _OF_THIN = 1.5, 2.0
+# Thin cells show the errors of cells up to so many times as wide: more than strains and other
+# elements change the width of one kind, and less than a repetition. Of wider ones, errors were
+# larger than theirs by up to the second, measured in
+# docs/decisions/intervals-from-errors-held-out.rst.
+_SIMILAR_WIDTH, _OF_THIN = 1.25, 2.0
 # From so many held out that are as wide on, their errors count instead.
 _FEWEST_WIDE = 3
 

@@ -193,7 +193,7 @@ def test_errors_of_thin_cells_count_double_for_wider_ones_unless_these_were_held
     rng = np.random.default_rng(0)
     errors, sizes = rng.normal(size=60), np.full(60, 16.0)
     widths = rng.uniform(0.5, 0.6, size=60)
-    new = np.array([0.5, 0.6, 0.7, 1.0, 3.0, np.inf])
+    new = np.array([0.5, 0.6, 0.62, 1.0, 3.0, np.inf])
 
     def half(widths, of=new):
         held_out = HeldOutErrors.of(np.zeros(60), errors, sizes, widths=widths)
