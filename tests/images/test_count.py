@@ -26,6 +26,7 @@ from sk_ednn.images import (
 )
 from sk_ednn.images._admission import admit
 from sk_ednn.images._interval import PictureInterval
+from sk_ednn.images._left_out import LeftOut
 from sk_ednn.images._reduction import suited_reduction
 from sk_ednn.images._zarr import MapWriter
 
@@ -338,7 +339,15 @@ def test_models_are_written_and_read(model, large, tmp_path):
         ("geometry_", 1.5), ("geometry_", (0, 2)), ("geometry_", (2, 7)), ("geometry_", (3, 2)),
         ("n_channels_", 7), ("n_channels_", []), ("n_outputs_", 3), ("n_outputs_", "text"),
         ("interval_", None), ("novelty_", 1.0), ("maxima_", 1.0),
-        ("density_range_", (1.0, 2.0)), ("density_range_", ()),
+        ("density_range_", (1.0, 2.0)), ("density_range_", ()), ("left_out_", "text"),
+        ("left_out_", LeftOut(np.array([[0, 0, 9, 9]]), (8, 8))),
+        ("left_out_", LeftOut(np.array([[0.0, 0, 9, 9]]), (20, 20))),
+        ("left_out_", LeftOut(np.array([0, 0, 9, 9]), (20, 20))),
+        ("left_out_", LeftOut(np.array([[0, 0, 9, 9]]), (20, 20), 0)),
+        ("left_out_", LeftOut(np.array([[0, 0, 9, 9]]), None)),
+        ("left_out_", LeftOut(np.array([[0, 0, 9, 9]]), (20, 20), 3, (np.zeros((9, 8, 1)),))),
+        ("left_out_", LeftOut(np.array([[0, 0, 1, 1]]), (9, 9), 3, (np.full((1, 1, 1), np.inf),))),
+        ("left_out_", LeftOut(np.array([[0, 0, 2, 2]]), (20, 20), 3, (None,))),
     ],
 )  # fmt: skip
 def test_files_with_contradicting_parts_are_refused(name, value, model, tmp_path):
