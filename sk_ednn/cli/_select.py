@@ -130,8 +130,9 @@ def show(result) -> None:
         if distances[0] == 0:
             note("All structures of the pool are equal to known ones: a label adds nothing.")
         elif result["left"] > 0.5 * distances[0]:
+            more = ", or a larger --unlike" if result["random"] else ""
             note(
                 "Some structures are left that are nearly as far from all others as the first that "
-                "was chosen: choose more, or a larger --unlike."
+                f"was chosen: choose more{more}."
             )
     typer.echo(f"written to {result['output']}")

@@ -76,6 +76,8 @@ def test_structures_are_drawn_at_random_unless_some_are_known(go, options, rando
     # Without a distance: those at random, and the first of the others if none is known.
     without = [row["distance"] for row in result["chosen"]].count(None)
     assert without == random
+    said = go("pool.extxyz", 6, *options.split(), "-o", "b.csv")[2]
+    assert ("a larger --unlike" in said) <= (random > 0)
 
 
 def test_a_potential_knows_the_structures_that_it_learned_from(go, pool):
