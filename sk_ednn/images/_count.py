@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from contextlib import nullcontext
-from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -20,20 +18,18 @@ from .._utils.stored import stored
 from .._utils.wording import averaged_pixels, reduction_in_words
 from ..estimators._targets import ScoredByTotals
 from ..exceptions import NoveltyWarning
-from ..fields._range import InputRange
 from ._admission import admit, pictures_of
 from ._checks import require_alike, require_picture
-from ._evaluate import contributions
+from ._counted import counted
 from ._fixed import without_fixed
 from ._geometry import Geometry
 from ._interval import PictureInterval
-from ._left_out import warn_of_lacking
 from ._novelty import PictureNovelty
 from ._progress import write_line
 from ._reduction import suited_reduction
 from ._samples import moments
 from ._trial import try_counter
-from ._views import NUMBERS_OF_VIEWS, InViews, suited_views
+from ._views import NUMBERS_OF_VIEWS
 
 # Totals beyond those of the fit, per pixel, by so much of their range are called out of range.
 _BEYOND = 0.02
@@ -464,43 +460,31 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
             map : ndarray
                 With ``maps=True``.
         """
-        pictures, geometry, rows = self._admitted(X), Geometry(*self.geometry_), []
-        models = self._averaged()
-        *_, parts = models
-        lacking: list[str] = []
-        for picture in pictures:
-            write = None if writers is None else writers(picture)
-            seen = self._seen(picture, lacking)
-            with write if hasattr(write, "__enter__") else nullcontext():
-                totals, tile_map, extremes = contributions(
-                    seen, *models, geometry, keep=bool(maps) and write is None,
-                    write=write, done=progress, region_pixels=self._region_pixels,
-                )  # fmt: skip
-            mean = (parts * totals).sum(axis=0)
-            spread = np.sqrt((parts * (totals - mean) ** 2).sum(axis=0))
-            low, high = self._interval(mean[None], None)
-            novelty = self.novelty_.distance(seen)
-            unlike = novelty >= 1 or self._doubt(picture, extremes) is not None
-            beyond = self._beyond(picture, mean)
-            flag = "unlike" if unlike else "range" if beyond else ""
+        rows = []
+        for each in counted(
+            self, self._admitted(X), keep=bool(maps), writers=writers, progress=progress
+        ):
+            low, high = self._interval(each.total[None], None)
+            novelty = self.novelty_.distance(each.seen)
+            unlike = novelty >= 1 or each.doubt is not None
+            beyond = self._beyond(each.picture, each.total)
             row = Bunch(
-                name=picture.name,
-                total=self._one(mean),
+                name=each.picture.name,
+                total=self._one(each.total),
                 low=self._one(low[0]),
                 high=self._one(high[0]),
-                spread=self._one(spread),
+                spread=self._one(each.spread),
                 novelty=novelty,
-                flag=flag,
+                flag="unlike" if unlike else "range" if beyond else "",
                 beyond=beyond,
             )
-            if tile_map is not None and callable(maps):
-                maps(picture, self._as_fitted_map(tile_map))
-            elif tile_map is not None:
-                row.map = self._as_fitted_map(tile_map)
+            if each.tile_map is not None and callable(maps):
+                maps(each.picture, self._as_fitted_map(each.tile_map))
+            elif each.tile_map is not None:
+                row.map = self._as_fitted_map(each.tile_map)
             if done is not None:
                 done(row)
             rows.append(row)
-        self._warn_of(lacking, len(pictures))
         return rows
 
     def _admitted(self, X):
@@ -516,66 +500,17 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
 
     def _evaluated(self, X, keep):
         """Yield totals and map of each picture; warn of pixels far outside those of the fit."""
-        pictures, geometry = self._admitted(X), Geometry(*self.geometry_)
-        models = self._averaged()
-        *_, parts = models
+        pictures = self._admitted(X)
         with needing("CountRegressor", extra="images"):
             import torch  # noqa: F401
-        doubts, lacking = [], []
-        for picture in pictures:
-            totals, tile_map, extremes = contributions(
-                self._seen(picture, lacking),
-                *models,
-                geometry,
-                keep=keep,
-                region_pixels=self._region_pixels,
-            )
-            doubts.append(self._doubt(picture, extremes))
-            yield (parts * totals).sum(axis=0), tile_map
-        self._warn_of(lacking, len(pictures))
-        reasons = [doubt for doubt in doubts if doubt is not None]
+        reasons = []
+        for each in counted(self, pictures, keep=keep):
+            if each.doubt is not None:
+                reasons.append(each.doubt)
+            yield each.total, each.tile_map
         if reasons:
             more = f" So are those of {len(reasons) - 1} more." if len(reasons) > 1 else ""
             warnings.warn(reasons[0] + more, NoveltyWarning, stacklevel=outside_package())
-
-    def _seen(self, picture, lacking):
-        """Return a picture as the networks see it; note its name if it lacks what is left out."""
-        left_out = getattr(self, "left_out_", None)  # of a file that was written without
-        if left_out is None:
-            return picture
-        seen, n_painted = left_out.cleared(picture)
-        if n_painted < len(left_out.boxes):
-            lacking.append(picture.name)
-        return seen
-
-    def _warn_of(self, lacking, n_pictures):
-        if lacking:
-            warn_of_lacking(self.left_out_, lacking, n_pictures)
-
-    def _averaged(self):
-        """Return all models, the additions to their weights near edges, and their parts."""
-        models = [member.tile_model_ for member in self.estimators_]
-        n_views = suited_views(self.views, self.symmetric)
-        if n_views > 1:
-            models = [InViews(model, n_views) for model in models]
-        parts = np.full((len(models), self.n_outputs_), 1 / len(models))
-        counter = getattr(self, "maxima_", None)  # of a file that was written without
-        if counter is None:
-            return models, self.edges_, parts
-        return (
-            [*models, counter],
-            np.concatenate([self.edges_, counter.edges[None]]),
-            np.concatenate([(1 - counter.share) * parts, counter.share[None]]),
-        )
-
-    def _doubt(self, picture, extremes) -> str | None:
-        """Return how pixels lie far outside those of the fit, None where they do not."""
-        values = getattr(self.estimators_[0], "input_range_", None)
-        if values is None:  # of a file that was written without
-            return None
-        seen = replace(InputRange.from_array(values), noun=f"pixels of {picture.name}")
-        least, largest = extremes
-        return seen.doubt(least, largest) or seen.narrow(least, largest, largest - least)
 
     def _interval(self, totals, confidence):
         confidence = self.confidence if confidence is None else confidence
