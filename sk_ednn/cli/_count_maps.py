@@ -27,11 +27,12 @@ class Maps:
 
     def __init__(self, folder, pictures, columns, model):
         from ..images._geometry import Geometry
+        from ..images._map_names import map_names
 
         self.folder, self.pictures, self.model = Path(folder), pictures, model
         self.focus = Geometry(*model.geometry_).focus
         self.endings = [f" {name}" for name in columns] if len(columns) > 1 else [""]
-        self.names = _names_of_files(pictures)
+        self.names = map_names(picture.name for picture in pictures)
         # The strongest colour of each total so far, and that of each overlay.
         self.full, self.drawn_with = [0.0] * len(self.endings), {}
 
@@ -117,13 +118,3 @@ class Maps:
         """Return the path of the overlay of a picture and a total, relative to a page."""
         _, *others = self.files_of(picture)
         return os.path.relpath(others[2 * k], Path(page).parent).replace(os.sep, "/")
-
-
-def _names_of_files(pictures) -> dict[str, str]:
-    """Return a unique name for the files of each picture."""
-    names: dict[str, str] = {}
-    for picture in pictures:
-        stem = picture.stem.replace("::", " ").replace("/", " ")
-        other = picture.name.replace("::", " ").replace("/", " ").replace("\\", " ")
-        names[picture.name] = other if stem in names.values() else stem
-    return names

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._utils.learned import POOR, degree_of
 from .._utils.wording import note_on_differences, note_on_trend, pictures_not_seen, plain
 
-# Errors relative to those of the mean as a prediction, which are the spread of the totals: above
-# the first a total is learned roughly, above the second badly, above the third it is not learned.
-# Squared, they are about the shares of the variance that are missed: 9, 25 and 80 %.
-_ROUGH, POOR, _NO_BETTER = 0.3, 0.5, 0.9
 # Errors depend on the totals if their ranks are correlated as in one of so many fits without that.
 _LEAST_FOR_TREND, _CHANCE = 8, 0.02
 _NUMBERS = ("mean", "error", "error_of_mean")
@@ -85,13 +82,13 @@ def how_learned(column, stopped=False) -> str:
     >>> how_learned({"error": 4.9, **of_mean}, stopped=True)
     ' is learned roughly, as the training was stopped before it had learned more'
     """
-    error, of_mean = column["error"], column["error_of_mean"]
-    if error <= _ROUGH * of_mean:
+    degree = degree_of(column["error"], column["error_of_mean"])
+    if degree == "well":
         return " is learned"
-    if error <= POOR * of_mean:
+    if degree == "roughly":
         more = ", as the training was stopped before it had learned more"
         return f" is learned roughly{more if stopped else ''}"
-    no_better = ", no better than by the mean" if error > _NO_BETTER * of_mean else ""
+    no_better = ", no better than by the mean" if degree == "no better" else ""
     if stopped:
         return f": the training was stopped before it had learned{no_better}"
     return f" is not learned{no_better}" if no_better else " is learned badly"

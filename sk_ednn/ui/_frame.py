@@ -25,6 +25,8 @@ PAGES = (
 )
 # s until a page is built, on a machine that is busy with fits.
 PATIENCE = 60.0
+# Columns that a table may have beside each other where the page is narrow.
+_MOST_ON_PHONES = 3
 THEME_COOKIE = "sk_ednn_theme"
 _CSS = Path(__file__).with_name("_style.css").read_text(encoding="utf-8")
 _TOGGLE_THEME = f"""() => {{
@@ -64,6 +66,11 @@ def frame(request, title, lead=""):
     title : str
     lead : str, default=""
         A sentence under the title.
+
+    Yields
+    ------
+    TextElement
+        The heading, for titles that change.
     """
     ui.page_title(f"{title} · sk-ednn")
     ui.add_css(_CSS)
@@ -83,10 +90,10 @@ def frame(request, title, lead=""):
         button.on("click", js_handler=_TOGGLE_THEME)
     with ui.element("div").classes("content").props("id=content"):
         with ui.element("div"):
-            text("h1", title)
+            heading = text("h1", title)
             if lead:
                 text("p", lead, "muted")
-        yield
+        yield heading
 
 
 def text(tag, content, classes="") -> TextElement:
@@ -139,7 +146,10 @@ def table(header: Sequence[str], rows, *, numbers=(), marked=(), caption=""):
     caption : str, default=""
         For screen readers.
     """
-    with ui.element("div").classes("scroll"), ui.element("table").classes("plain") as whole:
+    # On phones the rows of wide tables become blocks, each cell with the name of its column.
+    blocks = len(header) > _MOST_ON_PHONES
+    look = "plain blocks" if blocks else "plain"
+    with ui.element("div").classes("scroll"), ui.element("table").classes(look) as whole:
         if caption:
             whole.props["aria-label"] = caption
         if header:
@@ -152,12 +162,14 @@ def table(header: Sequence[str], rows, *, numbers=(), marked=(), caption=""):
                     for k, cell in enumerate(row):
                         classes = "num" if k in numbers else ""
                         if callable(cell):
-                            with ui.element("td").classes(classes):
+                            with ui.element("td").classes(classes) as drawn:
                                 cell()
                         elif k == 0 and not header:
-                            text("th", cell, classes).props("scope=row")
+                            drawn = text("th", cell, classes).props("scope=row")
                         else:
-                            text("td", cell, classes)
+                            drawn = text("td", cell, classes)
+                        if blocks and k and k < len(header):
+                            drawn.props["data-label"] = readable(header[k])
     return whole
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ._run_results import verdict_in
+from .._utils.wording import plain
+from ._run_verdict import verdict_lines
 from ._runs import row_of
+from ._words import moment
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,17 @@ def model_files(site, kinds) -> list[ModelFile]:
         if name is None:
             continue
         row = row_of(run)
-        error = "" if row.error is None else f", error {row.error:.3g}"
-        when = run.started.replace("T", " ")[:16]
+        error = "" if row.error is None else f", off by {plain(row.error, 2)}"
+        when = "" if row.started is None else f", of {moment(row.started)[:16]}"
         model = f": {row.model}" if row.model else ""
-        words = f"{row.data}{model}{error} ({when} UTC)"
+        words = f"{_learned_of(run.result)}{row.data}{model}{error}{when}"
         fields = run.settings.get("fields")
         fields = fields if isinstance(fields, str) else None
-        path, verdict = run.file(name), verdict_in(run.result) or ""
+        path, verdict = run.file(name), " ".join(verdict_lines(run.result))
         models.append(ModelFile(path, run.id, words, fields, verdict))
     return models
+
+
+def _learned_of(result) -> str:
+    totals = result.get("totals") if isinstance(result, dict) else None
+    return f"{', '.join(map(str, totals))} – " if isinstance(totals, dict) and totals else ""

@@ -10,6 +10,8 @@ from typing import Any
 from ._run_results import error_of
 from ._words import duration, in_words, kind_in_words, readable, size
 
+# Folder of uploaded files, in the folder of the runs.
+UPLOADS = "uploads"
 _MOST_LINES = 400  # of a log that is followed
 
 
@@ -76,6 +78,21 @@ def row_of(run) -> Row:
     )
 
 
+def title_of(row) -> str:
+    """Return the title of the page of a run: its kind, and its data.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> from sk_ednn.ui._runs import title_of
+    >>> title_of(SimpleNamespace(kind="count-predict", data="photos"))
+    'Count: photos'
+    """
+    kind = kind_in_words(row.kind)
+    kind = f"{kind[:1].upper()}{kind[1:]}"
+    return f"{kind}: {row.data}" if row.data else kind
+
+
 def data_of(run) -> str:
     """Return the name of the data of a run."""
     # Folders of pictures that were dropped are called by the time.
@@ -84,12 +101,21 @@ def data_of(run) -> str:
         value = run.settings.get(name)
         if isinstance(value, str) and value:
             path, mark, key = value.partition("::")
+            if Path(path).parent.name == UPLOADS:  # the name of the folder is a time
+                return _dropped(run.data.get(name))
             return Path(path).name + mark + key
     for value in run.data.values():
         path = value.get("path") if isinstance(value, dict) else None
         if isinstance(path, str):
             return Path(path).name
     return ""
+
+
+def _dropped(data) -> str:
+    n = data.get("n_files") if isinstance(data, dict) else None
+    if not isinstance(n, int):
+        return "dropped files"
+    return f"{n} dropped file{'' if n == 1 else 's'}"
 
 
 def given_of(run) -> tuple[dict, dict]:

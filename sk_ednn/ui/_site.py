@@ -13,10 +13,9 @@ from typing import Any
 from ..runs import RunFolder, launch, resume
 from ..runs._ids import is_id
 from ._run_table import RunRows
+from ._runs import UPLOADS
 from ._security import plain_name, within
 from ._words import readable
-
-UPLOADS = "uploads"
 
 
 @dataclass(frozen=True)

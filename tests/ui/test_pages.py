@@ -191,6 +191,7 @@ def test_cells_are_counted(visit, place):
     page.wait_for_selector("h2:has-text('Error per picture (cells)')")
     assert page.is_hidden(".facts >> text=Remaining")
     assert page.is_hidden("th:has-text('missing chunks')")
+    page.click("text=Settings and data")
     page.click("text=Settings left as they are")
     page.wait_for_selector("th:has-text('missing chunks'):visible")
     one.shoot("learned")
@@ -208,15 +209,22 @@ def test_cells_are_counted(visit, place):
     page.click("text=Count with it")
     page.wait_for_url("**/count?model=*")
     page.wait_for_selector("text=2 · New pictures")
-    page.wait_for_selector("text=/^cells( is|: the) .*learned.* on \\d+ pictures not seen/")
+    page.wait_for_selector("text=/^cells, .*learned.* Measured on \\d+ pictures not seen/")
     one.choose(sorted((place / "data" / "cells").glob("dish0[0-2].png")), last=True)
     page.wait_for_selector("text=3 pictures: uploads")
     page.click("button.q-btn:enabled >> text=/^Count$/")
     page.wait_for_url("**/runs/2*")
     assert one.state("finished", "failed") == "finished"
-    page.wait_for_selector("img[alt='maps/dish00 overlay.png']")
-    page.wait_for_selector("text=/^The model: cells( is|: the) .*learned/")
-    page.wait_for_selector("th:has-text('nine of ten true numbers lie between')")
+    page.wait_for_selector("img[alt^='dish00: ']")
+    page.wait_for_selector("text=/^The model: cells, .*learned.*typically off by/")
+    page.wait_for_selector("text=Nine of ten true numbers lie between low and high.")
+    assert page.inner_text("h1") == "Count: 3 dropped files"
+    for width in (1280, 400):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate(
+            "[...document.querySelectorAll('.scroll')].every(e => e.scrollWidth <= e.clientWidth)"
+        )
+    page.set_viewport_size({"width": 1280, "height": 900})
     page.wait_for_selector("text=/^The intervals are estimated from .* held-back picture/")
     assert page.get_attribute("a:has-text('dish00 overlay.png')", "target") == "_blank"
     one.shoot("counted")
@@ -495,6 +503,7 @@ def test_hostile_names_are_shown_as_text(browser, many):
     page.wait_for_selector(".tag:has-text('<b onclick=alert(4)>tag')")
     page.wait_for_selector("td:has-text('<script>alert(1)')")
     one.open("/runs/20260102-000000-ffff")
+    page.click("text=Settings and data")
     page.wait_for_selector("td:has-text('onerror=alert(2)')")
     page.wait_for_selector("td:has-text('{{ 7 * 7 }} ${alert(3)} `')")
     one.open("/compare?run=20260102-000000-ffff&run=20260101-000000-0000")

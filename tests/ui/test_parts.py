@@ -23,9 +23,12 @@ from sk_ednn.ui._model_files import model_files
 from sk_ednn.ui._preview import Fields
 from sk_ednn.ui._run_counts import counting_of, furthest_of, longer_fit
 from sk_ednn.ui._run_curves import curves_of, seconds_left
+from sk_ednn.ui._run_files import groups_of
+from sk_ednn.ui._run_gallery import caption_of
 from sk_ednn.ui._run_results import errors_of, unit_of
 from sk_ednn.ui._run_table import RunRows, View
 from sk_ednn.ui._run_totals import predicted_of
+from sk_ednn.ui._run_verdict import verdict_lines
 from sk_ednn.ui._runs import given_of, row_of
 from sk_ednn.ui._search import lower_hull, progress
 from sk_ednn.ui._site import only_set, shown_command
@@ -552,6 +555,54 @@ def test_runs_and_models_of_counts_have_the_name_of_the_table(kind, settings, da
     run.result = {"verdict": {"words": "cells is learned"}}
     (model,) = model_files(site, (kind,))
     assert model.verdict == "cells is learned"
+
+
+@pytest.mark.parametrize("columns", [["cells"], ["live", "dead"]])
+@pytest.mark.parametrize("name", ["dish 7.jpg", "a/dish.png", "stack.h5::three", "1.2.png"])
+def test_captions_of_overlays_are_names_of_pictures_with_counts(name, columns, tmp_path):
+    from sk_ednn.cli._count_maps import Maps
+    from sk_ednn.images._map_names import map_names
+
+    maps = Maps.__new__(Maps)
+    maps.folder, maps.names = tmp_path, map_names([name])
+    maps.endings = [f" {each}" for each in columns] if len(columns) > 1 else [""]
+    picture = SimpleNamespace(name=name, by_region=False)
+    totals = [17.0 + k for k in range(len(columns))]
+    result = {"counts": [{"name": name, "total": totals, "low": None}], "columns": columns}
+    overlays = [path.name for path in maps.files_of(picture) if path.name.endswith("overlay.png")]
+    for overlay, total in zip(overlays, totals, strict=True):
+        caption = caption_of(f"maps/{overlay}", result)
+        assert "overlay" not in caption and caption.endswith(f": {total:g}")
+
+
+@pytest.mark.parametrize(
+    "counts", [None, [3, {}], [{"name": "a.png"}], [{"name": "b.png", "total": "x"}]]
+)
+def test_captions_of_damaged_results_are_names(counts):
+    assert caption_of("maps/b overlay.png", {"counts": counts}) == "b"
+    assert caption_of("maps/b overlay.png", counts) == "b"
+
+
+def test_each_file_of_a_run_is_in_one_group():
+    names = ["counts.csv", "else.bin", "model.ednn", "maps/a.tif", "maps/a peaks.csv",
+             "maps/a overlay.png", "maps/s.ome.zarr/0/c", "maps/note.txt", "a.tif"]  # fmt: skip
+    groups = groups_of({name: 1 for name in [*names, "x.lock"]})
+    assert sorted(name for group in groups for name in group.files) == sorted(names)
+    assert all(group.files for group in groups) and groups[0].title == "Results"
+
+
+def test_verdicts_say_for_what_a_model_is_good_enough():
+    said = []
+    for error in (1.0, 4.0, 7.0, 9.5):
+        one = {"mean": 50.0, "error": error, "error_of_mean": 10.0}
+        verdict = {"words": "", "held_back": 9, "totals": {"cells": one}}
+        first, enough, measured = verdict_lines({"verdict": verdict})
+        assert f"typically off by {error:g}," in first and "off by 10" in first
+        assert measured == "Measured on 9 pictures not seen."
+        said.append(enough)
+    assert len(set(said)) == 4
+    del one["mean"]  # changed by hand
+    assert verdict_lines({"verdict": {**verdict, "words": "as written"}}) == ["as written"]
 
 
 @pytest.mark.parametrize("size", [0.05, 1.0, 9.96, 99.7, 167.3, 1234.5, 9.9e9])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import numpy as np
 from fastapi import Request
 from nicegui import ui
 
-from ..._utils.wording import about, share_of_totals
+from ..._utils.wording import about
 from .. import _charts, _contributions
 from .._frame import (
     PATIENCE,
@@ -26,27 +26,25 @@ from .._frame import (
 from .._live_charts import LiveCharts
 from .._run_counts import (
     counting_of,
-    counts_in_words,
     furthest_of,
     longer_fit,
     recount_of,
     roughness_of,
     small_differences_of,
 )
+from .._run_counts_table import draw_counts, draw_download
 from .._run_curves import curves_of, resources_of, seconds_left
-from .._run_gallery import PICTURES, draw_gallery, pictures_of
+from .._run_files import draw_files
+from .._run_gallery import caption_of, draw_gallery, pictures_of
 from .._run_results import errors_of, unit_of, verdict_in
-from .._run_totals import PREDICTIONS, predicted_of, totals_of
-from .._runs import flat, given_of, identity_of, log_of, row_of
-from .._words import duration, kind_in_words, moment, number, size
+from .._run_totals import predicted_of, totals_of
+from .._run_verdict import verdict_lines
+from .._runs import flat, given_of, identity_of, log_of, row_of, title_of
+from .._words import duration, moment, number
 
 _LIVE_SECONDS = 1.0
 _ENDED_SECONDS = 10.0
 _MOST_TOTALS = 200
-# Tables of what was predicted, by the kind of the run.
-_TABLES = {"count-predict": ("counts.xlsx", "counts.csv"), "predict": ("totals.csv", PREDICTIONS)}
-_REPORT = "report.html"  # a page for colleagues
-_IN_A_NEW_TAB = (".html", *PICTURES)  # these are shown; other files are downloaded
 
 
 def register(site) -> None:
@@ -61,15 +59,15 @@ def register(site) -> None:
                 link("All runs", "/runs")
             return
         row = await aside(row_of, record)
-        with frame(request, f"{kind_in_words(row.kind).capitalize()} {row.id[-4:]}", row.data):
-            await _Run(site, record).draw()
+        with frame(request, title_of(row), f"Run {row.id}") as heading:
+            await _Run(site, record, heading).draw()
 
 
 class _Run:
     """The state of one open page."""
 
-    def __init__(self, site, run):
-        self.site, self.run = site, run
+    def __init__(self, site, run, heading):
+        self.site, self.run, self.heading = site, run, heading
         self.seen: dict = {}
 
     async def draw(self):
@@ -95,14 +93,19 @@ class _Run:
         self.curves = LiveCharts()
         self.totals = LiveCharts()
         self.contributions = ui.element("div")
-        with panel("Log"):
-            self.log = text("pre", "", "log").props('tabindex=0 aria-label="Log"')
-        self.resources = LiveCharts(low=True)
-        with ui.element("div").classes("columns"):
-            with panel("Files"):
-                self.files = ui.element("div")
-            with panel("Settings and data"):
+        with panel("Files"):
+            self.files = ui.element("div")
+        # How a run goes is of interest while it does, and where it failed.
+        with panel(label="Log"):
+            open_log = self.run.status != "finished"
+            with ui.expansion("Log", value=open_log).props("dense").classes("fold"):
+                self.log = text("pre", "", "log").props('tabindex=0 aria-label="Log"')
+        with panel(label="Settings, processor and memory"):
+            with ui.expansion("Settings and data").props("dense").classes("fold"):
                 self.settings = ui.element("div")
+            self.machine = ui.expansion("Processor and memory").props("dense").classes("fold")
+            with self.machine:
+                self.resources = LiveCharts(low=True)
         with panel("The same on the command line", "stack"):
             if self.run.argv:
                 command_line([*self.run.argv, *self.site.recorded])
@@ -149,6 +152,7 @@ class _Run:
             return
         row = now["row"]
         shown = now["status"] if row.status == "running" else row.status
+        self.heading.set_text(title_of(row))  # a run that begins has no data yet
         self.status.set_text(shown).classes(replace=f"state {row.status}")
         unit = unit_of(now["settings"]["settings"], now["result"])
         self.error.set_text(f"{number(row.error)} {unit}".rstrip())
@@ -177,7 +181,7 @@ class _Run:
             ("log", self.draw_log),
             ("resources", self.draw_resources),
             ("files", self.draw_files),
-            ("pictures", self.draw_pictures),
+            ("gallery", self.draw_pictures),
             ("settings", self.draw_settings),
         ):
             if name not in self.seen or _differs(now[name], self.seen[name]):
@@ -199,7 +203,10 @@ class _Run:
             "log": log_of(self.run),
             "resources": resources_of(self.run),
             "files": self.run.files(),
-            "pictures": pictures_of(self.run),
+            "gallery": {
+                name: (address, caption_of(name, self.run.result))
+                for name, address in pictures_of(self.run).items()
+            },
             "settings": {
                 "settings": self.run.settings,
                 "given": given_of(self.run),
@@ -277,10 +284,7 @@ class _Run:
         if not result:
             return
         with self.result, panel("Result"):
-            words = verdict_in(result)
-            if words is not None:
-                title = "The model" if self.run.kind == "count-predict" else "Verdict"
-                text("p", f"{title}: {words}")
+            self.draw_verdict(result)
             for line in counting_of(result):
                 text("p", line)
             for line in recount_of(result):
@@ -301,10 +305,10 @@ class _Run:
                     text("p", words, "muted")
             counts = result.get("counts")
             if isinstance(counts, list):
-                self.draw_counts(counts, result.get("confidence"), result.get("columns"))
+                draw_counts(counts, result.get("confidence"), result.get("columns"))
                 for line in roughness_of(result.get("held_back")):
                     text("p", line, "small muted")
-            self.draw_download()
+            draw_download(self.run)
             shown = [part for part in ("train", "test", "spreads")
                      if errors and isinstance(result.get(part), dict)]  # fmt: skip
             furthest = furthest_of(result) if self.run.kind == "count-fit" else []
@@ -321,55 +325,20 @@ class _Run:
                 with ui.expansion("All numbers").props("dense").classes("w-full"):
                     table((), rest, caption="All results")
 
-    def draw_download(self):
-        """Offer the table and the report of a prediction, which are two of many files."""
-        files = self.run.files()
-        names = [name for name in _TABLES.get(self.run.kind, ()) if name in files]
-        has_report = self.run.kind == "count-predict" and _REPORT in files
-        if not names and not has_report:
+    def draw_verdict(self, result):
+        """Show how good the model is."""
+        if not self.run.kind.startswith("count"):
+            words = verdict_in(result)
+            if words is not None:
+                text("p", f"Verdict: {words}")
             return
-        with ui.element("div").classes("line").style("margin-top:.5rem"):
-            for name in names:
-                title = f"Download the table, {'Excel' if name.endswith('.xlsx') else 'CSV'}"
-                address = f"/runs/{self.run.id}/files/{quote(name)}"
-                button = ui.button(title, on_click=lambda to=address: ui.navigate.to(to))
-                button.props("outline color=primary")
-            if has_report:
-                address = f"/runs/{self.run.id}/files/{_REPORT}"
-                button = ui.button(
-                    "Report for colleagues",
-                    on_click=lambda: ui.navigate.to(address, new_tab=True),
-                )
-                button.props("outline color=primary").tooltip(
-                    "One page with counts, what is known of their errors, and small maps, to be "
-                    "saved and sent."
-                )
-
-    @staticmethod
-    def draw_counts(counts, confidence, columns=None):
-        """Show counts with intervals and what is unusual about the pictures."""
-        # Runs of before do not say which share of the true counts their intervals contain.
-        known = isinstance(confidence, float) and 0 < confidence < 1
-        share = f"{share_of_totals(confidence)} " if known else ""
-        # Runs of before do not name what they count.
-        names = [str(name) for name in columns] if isinstance(columns, list) else []
-        words = {
-            "unlike": "unlike the pictures of the fit",
-            "range": "fuller or emptier",
-        }
-        rows = []
-        for one in counts[:500]:
-            rows.append(
-                (
-                    one.get("name", ""),
-                    *counts_in_words(one),
-                    words.get(one.get("flag") or "", one.get("flag") or ""),
-                )
-            )  # fmt: skip
-        with ui.element("div").classes("long"):
-            what = ", ".join(names) or "count"
-            header = ("picture", what, f"{share}true numbers lie between", "and", "")
-            table(header, rows, numbers=(1, 2, 3))
+        first, *rest = verdict_lines(result) or [""]
+        if not first:
+            return
+        title = "The model: " if self.run.kind == "count-predict" else "Verdict: "
+        text("p", f"{title}{first}", "verdict")
+        for line in rest:
+            text("p", line)
 
     def draw_curves(self, groups):
         """Draw what was measured in each epoch or stage."""
@@ -415,6 +384,7 @@ class _Run:
 
     def draw_resources(self, groups):
         """Draw processor and memory."""
+        self.machine.set_visibility(bool(groups))
         self.resources.show(
             {
                 title: _charts.curves(series, x="time / s", log=False, title=title)
@@ -424,33 +394,16 @@ class _Run:
 
     def draw_files(self, files):
         """List files to be downloaded."""
-        files = {name: n_bytes for name, n_bytes in files.items() if not name.endswith(".lock")}
         self.files.clear()
-        base = f"/runs/{self.run.id}/files/"
         with self.files:
-            if not files:
-                text("p", "None yet.", "muted")
-
-            def row(name, n_bytes):
-                def cell():
-                    link(name, base + quote(name), new_tab=name.lower().endswith(_IN_A_NEW_TAB))
-
-                return cell, size(n_bytes)
-
-            if files:
-                with ui.element("div").classes("long"):
-                    table(("name", "size"), [row(*each) for each in list(files.items())[:300]],
-                          numbers=(1,), caption="Files of the run")  # fmt: skip
-                ui.button(
-                    "Download all", on_click=lambda: ui.navigate.to(f"/runs/{self.run.id}/all.zip")
-                ).props("flat color=primary")
+            draw_files(self.run, files)
         self.draw_contributions(files)
 
-    def draw_pictures(self, addresses):
+    def draw_pictures(self, pictures):
         """Show the pictures that the run has written."""
         self.gallery.clear()
         with self.gallery:
-            draw_gallery(addresses, self.run.kind.startswith("count"))
+            draw_gallery(list(pictures.values()), self.run.kind.startswith("count"))
 
     def draw_contributions(self, files):
         """Offer maps of the contributions of tiles, if the run wrote them."""
