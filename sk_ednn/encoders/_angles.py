@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.pair_functions import PairFunctions
 from .._utils.stacklevel import outside_package
 from .._utils.stored import stored
 from ..exceptions import NoveltyWarning
@@ -209,7 +210,7 @@ class AngleFields(AbstractFieldEncoder):
                     k * turn * (b - a)
                 )
                 sites[f"{name} of {times}angle"] = lambda a, k=k, wave=wave: wave(k * turn * a)
-        return angles, pairs, sites
+        return angles, [PairFunctions(pairs, sites)]
 
     def _warn_of_unit(self, fields):
         """Warn of angles that are spread as those in another unit are."""

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.masks import unmasked
+from .._utils.pair_functions import PairFunctions
 from ..fields._axis_labels import axis_labels, compare_labels_and_unit, keep_labels_and_unit
 from ..fields._fields import Fields, check_fields, check_ndim
 from ..fields._sources import source_identity
@@ -49,8 +50,8 @@ class AbstractFieldEncoder(TransformerMixin, BaseEstimator, ABC):
     def _dtype_of(self, dtype) -> np.dtype:
         """Return the type of the channels of values of a type."""
 
-    def _pair_basis(self) -> tuple[np.ndarray, dict, dict] | None:
-        """Return values of a site, and functions of two and of one of them for `couplings`.
+    def _pair_basis(self) -> tuple[np.ndarray, list[PairFunctions]] | None:
+        """Return values of a site, and sets of functions for `couplings`, the preferred one first.
 
         None if channels mean no more than the numbers they are made of.
         """

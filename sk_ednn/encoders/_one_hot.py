@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils._param_validation import StrOptions
 
+from .._utils.pair_functions import of_labels
 from .._utils.stored import stored
 from ..fields._fields import require_finite, require_numbers
 from ._base import AbstractFieldEncoder
@@ -95,7 +96,7 @@ class OneHotFields(AbstractFieldEncoder):
         return (codes[..., None] == np.arange(len(self.categories_))).astype(np.int8)
 
     def _pair_basis(self):
-        return self.categories_, {"equality": np.equal}, {}
+        return self.categories_, of_labels(self.categories_)
 
     def _codes(self, values, place=None):
         """Return which category each value is."""

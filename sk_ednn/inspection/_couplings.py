@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import warnings
 from itertools import product
@@ -14,23 +13,15 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
 from .._utils.results import Result
-from .._utils.steps import first_step
-from ..estimators._unwrap import terms_in, unwrap, unwrap_search
+from .._utils.stacklevel import outside_package
+from ..estimators._unwrap import terms_in, unwrap
 from ..exceptions import NoveltyWarning, TileModelError
 from ..fields._channels import channel_index
-from ..fields._in_memory import as_array
+from ._coupling_basis import Basis, centred
 from ._grids import predict_list, require_grid
 
-# Different values of sites of which all are used, and the number of quantiles in place of more.
-_MOST_VALUES, _QUANTILES = 16, 8
-# Samples from which values are taken.
-_MOST_FIELDS = 100
 # Numbers of the fields that are predicted at a time.
 _AT_A_TIME = 1 << 22
-# Tables below this part of the largest one are errors of the fit, of which nothing is explained.
-_NOTHING = 1e-6
-# Functions whose centred values are below this part of the largest ones are constant.
-_ROUND_OFF = 1e-9
 
 
 @validate_params(
@@ -79,12 +70,15 @@ def couplings(
         angles, 8 or more in equal steps.
     pair_functions : dict of callable, default=None
         By name, functions of two arrays of values, with channels in the last axis if there are any.
-        None for the product of numbers (of several channels, the scalar product), with that of
-        their squares if there are more than two, the cosines and the sine of the difference of
-        angles, and 1 for equal labels.
+        None for the product of numbers, with that of their squares if there are more than two, and
+        the cosines and the sine of the difference of angles. For channels, the scalar product, or
+        the product of each channel where only these explain the interactions. For labels, 1 for
+        equal ones, or the functions of numbers where only these explain the interactions; for
+        labels symmetric about zero, such as -1, 0 and 1, those of numbers are tried first.
     site_functions : dict of callable, default=None
         By name, functions of an array of values. None for the value, and its square if there are
-        more than two, or the cosine and sine of an angle; none of labels.
+        more than two, each channel, or the cosine and sine of an angle; none with the equality of
+        labels.
     max_distance : int, default=None
         Largest displacement along an axis. None for that of the outermost sites of a window.
     n_fields : int, default=10
@@ -122,6 +116,12 @@ def couplings(
             coefficient D of the square.
         site_std_errors : dict of float
             Their standard errors, due to the choice of fields; NaN for one field.
+
+    Warns
+    -----
+    UserWarning
+        If the functions explain less than 0.99 of an interaction that is at least a tenth of the
+        largest one: coefficients are then not the couplings of the model.
 
     Raises
     ------
@@ -171,10 +171,12 @@ def couplings(
     """
     rng = check_random_state(random_state)
     pairs = _Pairs(estimator, X, max_distance)
-    basis = _Basis.of(estimator, X, pairs.channel, values, pair_functions, site_functions)
-    measured = [pairs.measure(basis.values, rng) for _ in range(n_fields)]
+    bases = Basis.candidates(estimator, X, pairs.channel, values, pair_functions, site_functions)
+    measured = [pairs.measure(bases[0].values, rng) for _ in range(n_fields)]
     tables = np.array([each.tables for each in measured])
     sites = np.array([each.alone(tables.mean(axis=0)) for each in measured])
+    basis = next((each for each in bases if each.unexplained(tables) is None), bases[0])
+    _warn_of_unexplained(basis, tables, pairs.displacements)
     by_pair, by_site = basis.projections()
     each = np.array([by_pair.coefficients(some) for some in tables])
     # What pair functions add to single sites, as they are not zero on average over one value.
@@ -198,156 +200,26 @@ def couplings(
     )
 
 
+def _warn_of_unexplained(basis, tables, displacements) -> None:
+    found = basis.unexplained(tables)
+    if found is None:
+        return
+    where, share = found
+    warnings.warn(
+        f"{', '.join(basis.pair_functions) or 'No function'} "
+        f"{'explain' if len(basis.pair_functions) > 1 else 'explains'} {100 * share:.3g} % of the "
+        f"interaction at the displacement {list(displacements[where])}: the coefficients are not "
+        "the couplings of the model. Pass the functions of two values in its energy as "
+        "pair_functions={name: function}; the interactions are in `tables`.",
+        stacklevel=outside_package(),
+    )
+
+
 def _std_error(values) -> np.ndarray:
     """Return the standard error of the mean over the first axis, NaN for one value."""
     if len(values) == 1:
         return np.full(values.shape[1:], np.nan)
     return values.std(axis=0, ddof=1) / math.sqrt(len(values))
-
-
-class _Basis(NamedTuple):
-    """Values of a site, and functions of one and of two of them."""
-
-    values: np.ndarray
-    pair_functions: dict
-    site_functions: dict
-
-    @classmethod
-    def of(cls, estimator, X, channel, values, pair_functions, site_functions) -> _Basis:
-        """Return what was given, or what suits the encoder or the numbers of the fields."""
-        encoder = first_step(unwrap_search(estimator))
-        usual = encoder._pair_basis() if hasattr(encoder, "_pair_basis") else None
-        if values is not None:
-            values = as_array(values, "values")
-        elif usual is not None:
-            values = usual[0]
-        else:
-            values = _values_of(X, channel)
-        ndim = 1 if channel is None else 2
-        if values.ndim != ndim or len(values) < 2 or values.dtype.kind not in "biuf":
-            raise ValueError(
-                f"values must be two or more numbers of shape {('n_values', 'n_channels')[:ndim]}; "
-                f"got shape {values.shape} of type {values.dtype}."
-            )
-        if usual is None:
-            usual = values, *_of_numbers(values)
-        return cls(
-            values,
-            usual[1] if pair_functions is None else pair_functions,
-            usual[2] if site_functions is None else site_functions,
-        )
-
-    def of_single_sites(self, around) -> np.ndarray:
-        """Return what one pair of each displacement and function adds to a single site.
-
-        If all values are equally likely at the other end; for each value, less the mean over them.
-
-        Parameters
-        ----------
-        around : list of (int, int or None)
-            Of each displacement, as of `_Measured`: whether a site has two such neighbours or one.
-
-        Returns
-        -------
-        ndarray of shape (n_displacements, n_functions, n_values)
-        """
-        n = len(self.values)
-        first, second = np.repeat(self.values, n, axis=0), np.concatenate([self.values] * n)
-        out = np.zeros((len(around), len(self.pair_functions), n))
-        for f, (name, function) in enumerate(self.pair_functions.items()):
-            table = _called(name, function, (first, second)).reshape(n, n)
-            after, before = table.mean(axis=1), table.mean(axis=0)
-            for d, (_, other) in enumerate(around):
-                both = after if other is None else after + before
-                out[d, f] = both - both.mean()
-        return out
-
-    def projections(self) -> tuple[_Projection, _Projection]:
-        """Return the projections of tables of pairs, and of energies of sites."""
-        n = len(self.values)
-        first, second = np.repeat(self.values, n, axis=0), np.concatenate([self.values] * n)
-        return (
-            _Projection.onto(self.pair_functions, (first, second), (n, n)),
-            _Projection.onto(self.site_functions, (self.values,), (n,)),
-        )
-
-
-def _of_numbers(values) -> tuple[dict, dict]:
-    """Return the usual functions of numbers, or of sites with channels."""
-    if values.ndim == 1:
-        pairs: dict[str, Any] = {"product": np.multiply}
-        sites: dict[str, Any] = {"value": np.asarray}
-        if len(np.unique(values)) > 2:  # of two values, squares are the values again
-            pairs["product of squares"] = lambda a, b: np.multiply(a, b) ** 2.0
-            sites["square"] = lambda a: np.asarray(a) ** 2.0
-        return pairs, sites
-    each = {f"channel {c}": lambda a, c=c: a[..., c] for c in range(values.shape[1])}
-    return {"product": lambda a, b: (a * b).sum(axis=-1)}, each
-
-
-def _values_of(X, channel) -> np.ndarray:
-    """Return the different values of sites, or quantiles of many."""
-    sites = []
-    for field in itertools.islice(X, _MOST_FIELDS):
-        moved = np.asarray(field) if channel is None else np.moveaxis(field, channel, -1)
-        sites.append(moved.reshape(-1, *moved.shape[len(moved.shape) - (channel is not None) :]))
-    sites = np.concatenate(sites)
-    values = np.unique(sites, axis=0)
-    if len(values) <= _MOST_VALUES:
-        return values
-    if channel is None:
-        return np.quantile(sites, (np.arange(_QUANTILES) + 0.5) / _QUANTILES)
-    raise ValueError(
-        f"Sites have {len(values)} different sets of channels; set `values` to some of them, of "
-        f"shape {('n_values', sites.shape[1])}."
-    )
-
-
-class _Projection:
-    """Least squares of centred tables onto centred functions."""
-
-    def __init__(self, design):
-        self._design = design
-        self._inverse = np.linalg.pinv(design, rcond=_ROUND_OFF)
-
-    @classmethod
-    def onto(cls, functions, arguments, shape) -> _Projection:
-        """Project tables of a shape onto functions of the values of their entries."""
-        columns = [
-            _centred(_called(name, function, arguments).reshape(1, *shape)).ravel()
-            for name, function in functions.items()
-        ]
-        return cls(np.array(columns, dtype=float).reshape(len(columns), math.prod(shape)).T)
-
-    def coefficients(self, tables) -> np.ndarray:
-        """Return the coefficient of each function in each table, (n_functions, n_tables)."""
-        return self._inverse @ tables.reshape(len(tables), len(self._design)).T
-
-    def explained(self, tables) -> np.ndarray:
-        """Return the share of the variance of each table that the functions explain."""
-        rest = tables.reshape(len(tables), len(self._design)).T - self._design @ self.coefficients(
-            tables
-        )
-        whole, rest = np.mean(tables**2, axis=(1, 2)), np.mean(rest**2, axis=0)
-        some = whole > _NOTHING**2 * whole.max(initial=0)
-        return np.where(some, 1 - rest / np.where(some, whole, 1), np.nan)
-
-
-def _called(name, function, arguments) -> np.ndarray:
-    result = np.asarray(function(*arguments), dtype=float)
-    if result.shape != (len(arguments[0]),):
-        raise ValueError(
-            f"The function {name!r} must return one number for each of {len(arguments[0])} values; "
-            f"it returned shape {result.shape}."
-        )
-    return result
-
-
-def _centred(tables) -> np.ndarray:
-    """Return tables less their means along each axis but the first."""
-    for axis in range(1, tables.ndim):
-        tables = tables - tables.mean(axis=axis, keepdims=True)
-    return tables
 
 
 class _Measured(NamedTuple):
@@ -433,7 +305,7 @@ class _Pairs:
         around = [
             (states[after], None if before == after else states[before]) for after, before in ends
         ]
-        return _Measured(_centred(tables), self._totals(fields), around)
+        return _Measured(centred(tables), self._totals(fields), around)
 
     def _at(self, site, displacement) -> tuple[int, ...]:
         return tuple(((site + displacement) % self._shape).tolist())

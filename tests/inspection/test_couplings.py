@@ -105,16 +105,17 @@ def test_labels_that_attract_their_like():
         OneHotFields(), EDNNRegressor(QUADRATIC, GridTiling(1, 1, channel_axis=-1))
     ).fit(X, y)
     options = {"site_functions": {"seven": lambda a: a == 7}, "n_fields": 3, "random_state": 0}
-    result = couplings(model, X, **options)
+    with pytest.warns(UserWarning, match=r"equality explains 12.5 % .* displacement \[1, 0\]"):
+        result = couplings(model, X, **options)
     found, explained = (
         found_at(result, "equality"),
         dict(zip(map(tuple, result.displacements.tolist()), result.explained, strict=True)),
     )
     assert found[0, 1] == pytest.approx(-1, abs=1e-3)
     assert explained[0, 1] > 1 - 1e-6 and explained[1, 0] < 0.5  # no equality
-    result = couplings(
-        model, X, pair_functions={"2 before 5": lambda a, b: (a == 2) & (b == 5)}, **options
-    )
+    one = {"2 before 5": lambda a, b: (a == 2) & (b == 5)}
+    with pytest.warns(UserWarning, match=r"2 before 5 explains 12.5 % .* displacement \[0, 1\]"):
+        result = couplings(model, X, pair_functions=one, **options)
     assert found_at(result, "2 before 5")[1, 0] == pytest.approx(0.5, abs=1e-3)
     # The mean of a pair over the other label belongs to single sites.
     expected = [1 / 18 - 0.1, 1 / 18 - 0.1, -1 / 9 + 0.2]
@@ -258,3 +259,72 @@ def test_defaults_serve_labels():
     near = np.abs(found.displacements).sum(axis=1) == 1
     np.testing.assert_allclose(found.coefficients[name][near], -1, atol=1e-3)
     assert found.site_coefficients == {} and found.site_std_errors == {}
+
+
+def blume_capel(n=150, shape=(5, 6)):
+    """Fields of spins -1, 0 and 1, and their energies -2.4 s s' - 0.6 s² s'² + 1.1 s²."""
+    X = np.random.default_rng(0).integers(-1, 2, (n, *shape)).astype(np.int8)
+    s = X.astype(float)
+    y = 1.1 * (s**2).sum(axis=(1, 2))
+    for axis in (1, 2):
+        both = s * np.roll(s, 1, axis)
+        y += (-2.4 * both - 0.6 * both**2).sum(axis=(1, 2))
+    return X, y
+
+
+ON_CHANNELS = EDNNRegressor(
+    make_pipeline(PolynomialFeatures(2), Ridge(1e-9)), GridTiling(1, 1, channel_axis=-1)
+)
+
+
+@pytest.mark.parametrize("encoding", ["one-hot", "squares"])
+def test_spins_of_three_values_have_the_couplings_of_the_energy_without_options(encoding):
+    X, y = blume_capel(300)
+    if encoding == "one-hot":
+        model, names = make_pipeline(OneHotFields(), ON_CHANNELS), ("product", "product of squares")
+    else:
+        X = np.stack([X, X**2], axis=-1)
+        model, names = ON_CHANNELS, ("product of channel 0", "product of channel 1")
+    found = couplings(model.fit(X, y), X, max_distance=1, n_fields=2, random_state=0)
+    near = np.abs(found.displacements).sum(axis=1) == 1
+    assert tuple(found.coefficients) == names
+    np.testing.assert_allclose(found.coefficients[names[0]][near], -2.4, atol=1e-3)
+    np.testing.assert_allclose(found.coefficients[names[1]][near], -0.6, atol=1e-3)
+    assert min(found.explained[near]) > 1 - 1e-6
+    assert list(found.site_coefficients.values()) == pytest.approx([0, 1.1], abs=2e-3)
+
+
+def test_functions_follow_what_explains_the_interactions():
+    """Of labels that are not signed, equality unless only products explain them."""
+    X, y = blume_capel(300)
+    model = make_pipeline(OneHotFields(), ON_CHANNELS).fit(X + 1, y)
+    found = couplings(model, X + 1, max_distance=1, n_fields=2, random_state=0)
+    assert "product of squares" in found.coefficients and "square" in found.site_coefficients
+    like = (X == np.roll(X, 1, 2)).sum(axis=(1, 2)).astype(float)
+    for shift in (1, 9):
+        model = make_pipeline(OneHotFields(), ON_CHANNELS).fit(X + shift, like)
+        found = couplings(model, X + shift, max_distance=1, n_fields=2, random_state=0)
+        assert tuple(found.coefficients) == ("equality",)
+
+
+def test_products_of_small_integer_types_do_not_overflow():
+    X = np.random.default_rng(0).choice(np.array([0, 20], dtype=np.int8), size=(200, 6, 6))
+    far = X.astype(float)
+    y = sum((far * np.roll(far, 1, a)).sum(axis=(1, 2)) for a in (1, 2))
+    model = EDNNRegressor(QUADRATIC, GridTiling(1, 1)).fit(X, y)
+    found = couplings(model, X, max_distance=1, n_fields=1, random_state=0)
+    assert found_at(found, "product")[0, 1] == pytest.approx(1, abs=1e-3)
+
+
+def test_functions_that_do_not_explain_an_interaction_are_named():
+    X, y = blume_capel(300)
+    model = make_pipeline(OneHotFields(), ON_CHANNELS).fit(X, y)
+    options = {"max_distance": 1, "n_fields": 2, "random_state": 0}
+    with pytest.warns(UserWarning, match=r"equality explains 58.3 % .* pair_functions=") as caught:
+        couplings(model, X, pair_functions={"equality": np.equal}, **options)
+    assert len(caught) == 1 and caught[0].filename == __file__
+    s = X.astype(float)
+    mixed = sum((s * np.roll(s, 1, a) ** 2).sum(axis=(1, 2)) for a in (1, 2))
+    model.fit(X, y + 3 * mixed)
+    with pytest.warns(UserWarning, match="product, product of squares explain"):
+        couplings(model, X, **options)
