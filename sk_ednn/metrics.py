@@ -23,6 +23,11 @@ EXACT, SIZEABLE = 0.01, 0.2
 _TINY = float(np.finfo(float).tiny)
 # Errors below this, relative to the spread of totals, may be round-off and are not printed.
 _ROUND_OFF = 1e-6
+# Errors of systems of the fit, relative to those of others, from which on both are alike; far
+# smaller ones show a model that has more unknowns than the systems determine.
+_ALIKE = 0.5
+# Sites of more different values than this have numbers, which are not encoded one by one.
+_FEW_VALUES = 16
 
 
 @dataclass(frozen=True)
@@ -130,6 +135,11 @@ class Verdict:
         None without sizes, or if all are equal.
     held_back : bool
         Whether the systems were held back from the fit.
+    fit_share : float or None
+        Root mean square error of the systems of the fit, divided by that of these systems; None if
+        those of the fit were not passed.
+    n_values : int or None
+        Number of different values of a site; None without fields.
     """
 
     n_systems: int
@@ -137,6 +147,8 @@ class Verdict:
     over_spread: float
     over_size: float | None = None
     held_back: bool = True
+    fit_share: float | None = None
+    n_values: int | None = None
 
     @property
     def doubts(self) -> str:
@@ -164,13 +176,37 @@ class Verdict:
         """What the error says of exact totals; empty if it is small or systems were fitted to."""
         if not self.held_back or not self.over_spread >= EXACT:
             return ""
-        if self.over_spread < SIZEABLE:
+        few = (
+            "the model has more unknowns than the systems of the fit determine: add systems, "
+            "symmetries of the lattice (SymmetricFeatures), or try a simpler tile model"
+        )
+        if self.fit_share is not None and self.fit_share < _ALIKE:
+            share = f"{self.fit_share:.2g}" if self.fit_share >= EXACT else f"less than {EXACT:g}"
             return (
-                "Exact totals of local interactions are usually learned to less than "
-                f"{EXACT:g} of their spread: this is noise of the totals, or a term that is "
-                "missing in the model."
+                f"Errors of the systems of the fit are {share} of these, so {few}.{self._encoding}"
             )
-        return "If the totals vary more than their noise, a term is missing in the model."
+        if self.over_spread >= SIZEABLE:
+            return (
+                "If the totals vary more than their noise, a term is missing in the model."
+                f"{self._encoding}"
+            )
+        causes = ["noise of the totals", "a term that is missing in the model"]
+        if self.fit_share is None:
+            causes.insert(1, "too few systems for the unknowns of the model")
+        return (
+            "Exact totals of local interactions are usually learned to less than "
+            f"{EXACT:g} of their spread: this is {', '.join(causes[:-1])}, or {causes[-1]}."
+            f"{self._encoding}"
+        )
+
+    @property
+    def _encoding(self) -> str:
+        if self.n_values is None or not 2 < self.n_values <= _FEW_VALUES:
+            return ""
+        return (
+            f" Sites have {self.n_values} values: if the model takes them as numbers, try a "
+            "channel for each value (OneHotFields)."
+        )
 
     @property
     def words(self) -> str:
@@ -194,6 +230,9 @@ class Verdict:
         for key in ("r2", "over_spread", "over_size"):
             if values[key] is not None and not math.isfinite(values[key]):
                 values[key] = None
+        for key in ("fit_share", "n_values"):
+            if values[key] is None:
+                del values[key]
         return {**values, "words": self.words}
 
 
@@ -211,7 +250,7 @@ def compared(error) -> str:
     return "better by less than a factor of two"
 
 
-def judge(y_true, y_pred, sizes=None, *, held_back=True) -> Verdict:
+def judge(y_true, y_pred, sizes=None, *, held_back=True, fitted=None, fields=None) -> Verdict:
     """Compare the errors of totals with those of constant predictions.
 
     The constants are the best ones for these systems: the mean of their totals and, if systems
@@ -226,6 +265,12 @@ def judge(y_true, y_pred, sizes=None, *, held_back=True) -> Verdict:
         Number of sites, instances or atoms of each system.
     held_back : bool, default=True
         Whether these systems were held back from the fit.
+    fitted : tuple of two array-like of shape (n_fitted,), default=None
+        True and predicted totals of the systems of the fit. Where their errors are far smaller,
+        the systems are too few for the unknowns of the model.
+    fields : array-like of shape (n_systems, *grid), or list of fields, default=None
+        Fields of numbers without channels, whose different values are counted: if they are few,
+        the advice names the encoding for them.
 
     Returns
     -------
@@ -246,7 +291,15 @@ def judge(y_true, y_pred, sizes=None, *, held_back=True) -> Verdict:
     >>> print(judge([3.0, 5.0, 7.0, 9.0], [3.1, 5.2, 6.9, 8.8]))
     on 4 systems held back: R² 0.995, RMSE 0.071 times the spread of totals. Exact totals of local
     interactions are usually learned to less than 0.01 of their spread: this is noise of the totals,
-    or a term that is missing in the model.
+    too few systems for the unknowns of the model, or a term that is missing in the model.
+
+    With the totals of the systems of the fit, it is known which of them:
+
+    >>> fitted = [2.0, 4.0, 8.0], [2.0, 4.0, 8.0]
+    >>> print(judge([3.0, 5.0, 7.0, 9.0], [3.1, 5.2, 6.9, 8.8], fitted=fitted).advice)
+    Errors of the systems of the fit are less than 0.01 of these, so the model has more unknowns
+    than the systems of the fit determine: add systems, symmetries of the lattice
+    (SymmetricFeatures), or try a simpler tile model.
 
     If systems differ in size, their sizes alone explain much of the variance:
 
@@ -272,4 +325,13 @@ def judge(y_true, y_pred, sizes=None, *, held_back=True) -> Verdict:
         # No model is better if sizes explain the totals exactly.
         over_size = error / reference if reference > 1e-14 * spread else math.inf
     over_spread = error / spread
-    return Verdict(len(y_true), 1.0 - over_spread**2, over_spread, over_size, held_back)
+    fit_share = None
+    if fitted is not None:
+        fit_error = extensive_errors(*fitted).rmse
+        fit_share = fit_error / error if error > 0 else math.nan
+    n_values = None
+    if fields is not None:
+        n_values = len(np.unique(np.concatenate([np.unique(field) for field in fields])))
+    return Verdict(
+        len(y_true), 1.0 - over_spread**2, over_spread, over_size, held_back, fit_share, n_values
+    )

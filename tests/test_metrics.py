@@ -122,13 +122,33 @@ def test_errors_per_site_need_sites():
 
 @pytest.mark.parametrize("held_back", [True, False])
 @pytest.mark.parametrize(
-    ("share", "says"), [(0.002, ""), (0.05, "noise of the totals, or"), (0.4, "a term is missing")]
+    ("share", "says"),
+    [(0.002, ""), (0.05, "noise of the totals, too few systems"), (0.4, "a term is missing")],
 )
 def test_advice_is_for_errors_that_exact_totals_do_not_have(share, says, held_back):
     verdict = judge(TRUE, off_by(share), held_back=held_back)
     assert verdict.over_spread == pytest.approx(share)
     assert (says in verdict.advice) if held_back and says else verdict.advice == ""
     assert str(verdict).startswith(verdict.words) and str(verdict).endswith(verdict.advice)
+
+
+def test_advice_tells_too_few_systems_from_other_causes():
+    """From errors of the systems of the fit, which a model with many unknowns reproduces."""
+    few = judge(TRUE, off_by(0.05), fitted=(TRUE, off_by(0.001)))
+    assert "more unknowns than the systems" in few.advice and "noise" not in few.advice
+    alike = judge(TRUE, off_by(0.05), fitted=(TRUE, off_by(0.04)))
+    assert "unknowns" not in alike.advice and "noise of the totals, or a term" in alike.advice
+    assert alike.fit_share == pytest.approx(0.8)
+    assert judge(TRUE, off_by(0.002), fitted=(TRUE, TRUE)).advice == ""  # good enough
+
+
+@pytest.mark.parametrize(
+    ("values", "named"), [([-1, 1], False), ([-1, 0, 1], True), (np.linspace(0, 1, 90), False)]
+)
+def test_advice_names_the_encoding_of_few_values(values, named):
+    fields = np.resize(values, (len(TRUE), 30))
+    for share in (0.05, 0.4):
+        assert ("OneHotFields" in judge(TRUE, off_by(share), fields=list(fields)).advice) == named
 
 
 def test_results_are_printed_in_words():
