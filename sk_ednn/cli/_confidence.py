@@ -88,8 +88,9 @@ def basis(held_out, kind="system", largest=None, widths=None) -> str:
 
     >>> thin = HeldOutErrors.of([0.0] * 30, [0.1] * 30, 64, widths=[0.6] * 30)
     >>> print(basis(thin, "structure", widths=np.array([0.6, 1.8, 1.8])).partition("; ")[2])
-    doubled for 2 structures: cells held out were thinner than the cutoff, so that atoms see images
-    of themselves, and show too little of the errors of wider ones. Add a few wide cells to the fit
+    doubled for 2 structures: cells held out were thinner than twice the cutoff, so that
+    surroundings contain images of the same atoms, and show too little of the errors of wider ones.
+    Add a few wide cells to the fit
     """
     percent = f"{100 * LEVEL:.0f} %"
     if held_out is None:
@@ -110,8 +111,8 @@ def basis(held_out, kind="system", largest=None, widths=None) -> str:
     if doubled:
         text += (
             f"; doubled for {doubled:,} {kind}{'s' * (doubled != 1)}: cells held out were thinner "
-            "than the cutoff, so that atoms see images of themselves, and show too little of the "
-            "errors of wider ones. Add a few wide cells to the fit"
+            "than twice the cutoff, so that surroundings contain images of the same atoms, and "
+            "show too little of the errors of wider ones. Add a few wide cells to the fit"
         )
     return text
 

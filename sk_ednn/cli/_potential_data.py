@@ -63,7 +63,7 @@ def split_line(parts, groups, key) -> str:
 
 
 def thin_line(structures, cutoff) -> str:
-    """Return a line if all periodic cells are thinner than the cutoff; else nothing.
+    """Return a line if all periodic cells are thinner than twice the cutoff; else nothing.
 
     Parameters
     ----------
@@ -75,9 +75,10 @@ def thin_line(structures, cutoff) -> str:
     >>> from ase.build import bulk
     >>> from sk_ednn.cli._potential_data import thin_line
     >>> print(thin_line([bulk("Cu", cubic=True)], 6.0))
-    cells are up to 3.61 Å wide where they are narrowest, less than the cutoff of 6 Å, so that atoms
-    see images of themselves: add a few wider cells if you want to predict larger ones
-    >>> thin_line([bulk("Cu", cubic=True), bulk("Cu", cubic=True) * 2], 6.0)
+    cells are up to 3.61 Å wide where they are narrowest, less than twice the cutoff of 6 Å, so that
+    surroundings contain images of the same atoms: add a few wider cells if you want to predict
+    larger ones, of which intervals are doubled until then
+    >>> thin_line([bulk("Cu", cubic=True), bulk("Cu", cubic=True) * 4], 6.0)
     ''
     """
     import numpy as np
@@ -87,12 +88,13 @@ def thin_line(structures, cutoff) -> str:
 
     widths = Structures.of(structures).widths
     narrowest = widths[np.isfinite(widths)]
-    if not len(narrowest) or narrowest.max() >= cutoff:
+    if not len(narrowest) or narrowest.max() >= 2 * cutoff:
         return ""
     return (
         f"cells are up to {plain(narrowest.max(), 3)} Å wide where they are narrowest, less than "
-        f"the cutoff of {plain(cutoff, 3)} Å, so that atoms see images of themselves: add a few "
-        "wider cells if you want to predict larger ones"
+        f"twice the cutoff of {plain(cutoff, 3)} Å, so that surroundings contain images of the "
+        "same atoms: add a few wider cells if you want to predict larger ones, of which intervals "
+        "are doubled until then"
     )
 
 

@@ -16,6 +16,9 @@ _MOST = 1000
 ONE_SIGMA = 0.683
 # Systems of at least this share of a size show the errors of others of this size.
 _SIMILAR_SIZE = 0.5
+# Cells are thin below so many times the reach: there, what a site sees contains images of the same
+# sites.
+_THIN = 2.0
 # Thin cells show the errors of cells up to so many times as wide: more than strains and other
 # elements change the width of one kind, and less than a repetition. Of wider ones, errors were
 # larger than theirs by up to the second, measured in
@@ -39,8 +42,9 @@ class HeldOutErrors:
     Systems that differ from all that were held out have wider intervals. Several models share
     their errors of one sign, which grow with the size while their spread averages out; if too few
     systems held out are half as large or larger, the spread therefore makes no interval narrower
-    than it would be without. In cells that are thinner than the reach of a model, sites see images
-    of themselves; errors there count double for wider cells, unless three that wide were held out.
+    than it would be without. In cells that are thinner than twice the reach of a model, a site sees
+    images of itself or of others more than once; errors there count double for wider cells, unless
+    three that wide were held out.
 
     Made by `HeldOutErrors.of`.
 
@@ -274,7 +278,7 @@ class HeldOutErrors:
     def _n_thinner(self, widths) -> np.ndarray:
         """Return how many cells held out are too thin to be like others, (n_samples,)."""
         thinnest = np.asarray(widths, dtype=float) / _SIMILAR_WIDTH
-        limits = np.minimum(thinnest, np.nextafter(1.0, 0.0))
+        limits = np.minimum(thinnest, np.nextafter(_THIN, 0.0))
         return np.searchsorted(np.sort(self._all_widths()), limits, side="right")
 
     def _all_widths(self) -> np.ndarray:

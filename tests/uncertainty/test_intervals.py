@@ -206,7 +206,7 @@ def test_errors_of_thin_cells_count_double_for_wider_ones_unless_these_were_held
     # The intervals of a cell do not depend on the others that are predicted.
     np.testing.assert_allclose(half(widths, new[::-1])[0], width[::-1])
     assert np.all(np.diff(half(widths, np.linspace(0.3, 3, 50))[0]) >= 0)
-    for wide in (1.0, 1.6):  # such as the cutoff
+    for wide in (2.0, 2.6):  # in cells of twice the reach, no site sees another one twice
         some = widths.copy()
         some[:3] = wide
         beside, held_out = half(some)
@@ -215,8 +215,10 @@ def test_errors_of_thin_cells_count_double_for_wider_ones_unless_these_were_held
         np.testing.assert_allclose(beside[-3:], max(plain, largest))
         some[0] = 0.5
         assert half(some)[1].is_doubled(new).tolist() == [False] * 3 + [True] * 3
-    # Where all are wider than the reach, or of none is known how wide it is, nothing changes.
-    np.testing.assert_allclose(half(widths + 1)[0], plain)
+    # Cells wider than the reach do not stand for cells that are wider still, either.
+    np.testing.assert_allclose(half(widths + 0.6, np.array([1.2, 1.3, 1.9]))[0] / plain, [1, 1, 2])
+    # Where all are twice as wide as the reach, or no width is known, nothing changes.
+    np.testing.assert_allclose(half(widths + 2)[0], plain)
     assert held_out.half_width([16.0], widths=None)[0, 0] == pytest.approx(plain)
 
 
