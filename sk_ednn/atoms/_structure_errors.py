@@ -16,9 +16,11 @@ from ._potentials import Prediction, check_species
 from ._structure_groups import composition
 
 _COLUMNS = {
-    "energy": "energy error (meV/atom)", "force_mae": "forces mean error (meV/Å)",
-    "force_rmse": "forces rmse (meV/Å)", "stress_mae": "stress mean error (GPa)",
-}  # fmt: skip
+    "energy": "predicted minus true energy (meV/atom)",
+    "force_mae": "forces mean error (meV/Å)",
+    "force_rmse": "forces rmse (meV/Å)",
+    "stress_mae": "stress mean error (GPa)",
+}
 
 
 class Measured(NamedTuple):

@@ -207,11 +207,15 @@ def relax(
     ] = Path("relaxed.extxyz"),
     fmax: Annotated[
         float,
-        typer.Option(
-            help="Stop when all forces are smaller, in eV/Å; with --cell also volume times stress "
-            "divided by the number of atoms, in eV."
-        ),
+        typer.Option(help="Stop when no force is larger, in eV/Å; with --cell see --smax, too."),
     ] = 0.05,
+    smax: Annotated[
+        float | None,
+        typer.Option(
+            help="With --cell: stop when no component of the stress is larger, either, in GPa; "
+            "0.02 by default."
+        ),
+    ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Maximum number of steps.")] = 500,
     cell: Annotated[
         bool, typer.Option("--cell", help="Also relax the cell, and print it.")

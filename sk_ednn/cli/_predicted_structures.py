@@ -11,6 +11,8 @@ from ._inspect import printable
 
 # Novelty above which the surroundings of an atom are unlike those of the fit.
 UNLIKE = 1.0
+# Novelty up to which they are just beyond it, and from which on calculators warn.
+_JUST, _FAR = 1.5, 3.0
 # Structures that are named, at most.
 _NAMED = 3
 
@@ -82,7 +84,9 @@ class PredictedStructures(NamedTuple):
         if self.novelty is not None:
             unlike = int((self.novelty[k] > UNLIKE).sum())
             if unlike:
-                text += f"; {unlike:,} unlike the fit, novelty up to {self.novelty[k].max():.3g}"
+                largest = float(self.novelty[k].max())
+                text += f"; {unlike:,} unlike the fit, novelty up to {largest:.3g}"
+                text += f", {degree(largest)}"
         return text
 
 
@@ -206,10 +210,32 @@ def least_alike(means, places) -> str | None:
     )
 
 
+def degree(novelty) -> str:
+    """Return in words how far an atom with a novelty above 1 is from those of the fit.
+
+    Examples
+    --------
+    >>> from sk_ednn.cli._predicted_structures import degree
+    >>> degree(1.02), degree(2.0), degree(4.0)
+    ('just beyond', 'clearly beyond', 'far beyond')
+    """
+    kind = "just" if novelty <= _JUST else "clearly" if novelty <= _FAR else "far"
+    return f"{kind} beyond"
+
+
 def novelty_line(count) -> str:
-    """Return the result of `counted` in words."""
+    """Return the result of `counted` in words.
+
+    Examples
+    --------
+    >>> from sk_ednn.cli._predicted_structures import novelty_line
+    >>> print(novelty_line({"unlike": 8, "atoms": 32, "largest": 1.02}).partition(". ")[0])
+    8 of 32 atoms are unlike those of the fit (novelty above 1); the largest novelty is 1.02, just
+    beyond
+    """
+    beyond = f", {degree(count['largest'])}" if count["largest"] > UNLIKE else ""
     return (
         f"{count['unlike']:,} of {count['atoms']:,} atoms are unlike those of the fit (novelty "
-        f"above 1); the largest novelty is {count['largest']:.3g}. Novelty: how far the "
+        f"above 1); the largest novelty is {count['largest']:.3g}{beyond}. Novelty: how far the "
         "surroundings of an atom are from the nearest in the fit; up to 1 for 99 % of its own atoms"
     )

@@ -6,9 +6,12 @@ import math
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 import typer
 
+from .._utils.blocks import error_of_mean
 from ..structures._write import require_format, write_structures
+from ._confidence import LEVEL
 from ._errors import Interrupts
 from ._files import check_readable
 from ._forces_doubt import doubt_of_forces
@@ -26,6 +29,9 @@ _OF_DYNAMICS = {
     "temperature": "T (K)", "pressure": "p (GPa)",
 }  # fmt: skip
 _OF_RELAXATION = {"step": "step", "energy": "energy (eV)", "fmax": "fmax (eV/Å)"}
+_OF_CELLS = {**_OF_RELAXATION, "smax": "smax (GPa)"}
+# Mean pressures of this size, in GPa, are those of a cell that would change by a per mille.
+_NOTABLE_PRESSURE = 0.1
 # Shown with fixed decimals: what counts is the change of a total, which may be large.
 _ENERGIES = ("energy", "total")
 
@@ -39,17 +45,22 @@ def relax(options) -> dict[str, Any]:
         The parameters of the command, by name.
     """
     _require_positive("--fmax", options.fmax)
+    if options.smax is not None:
+        _require_positive("--smax", options.smax)
+        if not options.cell:
+            raise ValueError("--smax is a limit for relaxed cells: add --cell, or leave it out.")
     read, model, calculator, doubt = _begin(options)
     structures, places = read.structures, read.places
     several = len(structures) > 1
     require_format(options.output, several=several)
     from ..atoms import _dynamics
+    from ..atoms._dynamics import STRESS
 
     if several:  # an error in the last one would cost the work on the others
         for structure, place in zip(structures, places, strict=True):
             _require_relaxable(structure, place, calculator, options)
     # Between the steps of many structures their results would be lost.
-    show = None if several else _lines(options, _OF_RELAXATION)
+    show = None if several else _lines(options, _OF_CELLS if options.cell else _OF_RELAXATION)
     frames: list = []
     results: list[dict] = []
     trusts: list[Trust] = []
@@ -66,8 +77,8 @@ def relax(options) -> dict[str, Any]:
                         show(row)
 
                 done = _dynamics.relax(
-                    structure, calculator, fmax=options.fmax, steps=options.steps,
-                    cell=options.cell, record=record,
+                    structure, calculator, fmax=options.fmax, smax=options.smax or STRESS,
+                    steps=options.steps, cell=options.cell, record=record,
                 )  # fmt: skip
                 moving = None
                 frames.append(_frame_of(structure))
@@ -158,32 +169,41 @@ def dynamics(options) -> dict[str, Any]:
         "frames": len(frames),
         "first": records[0],
         "last": {**records[-1], **trust.as_dict()},
-        **means(records),
+        "ensemble": options.ensemble,
+        "atoms": len(structure),
+        **means(records, len(structure)),
         "trust": [f"last frame: {trust.line()}", *on_what(model, [trust])],
         "output": str(options.output),
         **({} if doubt is None else {"forces": doubt}),
     }
 
 
-def means(records) -> dict[str, Any]:
+def means(records, n_atoms) -> dict[str, Any]:
     """Return means over the second half of the frames, since the first may equilibrate.
 
     Parameters
     ----------
     records : list of dict
         Of `sk_ednn.atoms._dynamics.molecular_dynamics`.
+    n_atoms : int
 
     Returns
     -------
     dict
         ``means_from_step``, ``mean_temperature`` in K and, if it is known, ``mean_pressure`` in
-        GPa.
+        GPa; ``mean_energy``, the potential energy in eV/atom, its standard deviation
+        ``energy_deviation`` over the frames, and ``mean_energy_error``, the standard error of the
+        mean, None if frames are too few.
     """
     half = records[len(records) // 2 :]
     found: dict[str, Any] = {"means_from_step": half[0]["step"]}
     for name in ("temperature", "pressure"):
         if name in half[0]:
             found[f"mean_{name}"] = fmean(row[name] for row in half)
+    energies = np.array([row["energy"] for row in half]) / n_atoms
+    found["mean_energy"] = float(energies.mean())
+    found["energy_deviation"] = float(energies.std())
+    found["mean_energy_error"] = error_of_mean(energies)
     return found
 
 
@@ -203,10 +223,45 @@ def show_dynamics(result) -> None:
     if "mean_pressure" in result:
         mean += f", mean pressure {result['mean_pressure']:.4g} GPa with the kinetic part"
     typer.echo(f"over the second half, from step {result['means_from_step']:,} on: {mean}")
+    typer.echo(_energy_line(result))
+    if abs(result.get("mean_pressure", 0.0)) >= _NOTABLE_PRESSURE and result["ensemble"] != "npt":
+        typer.echo(
+            "the cell is fixed, so this is the pressure at its volume and temperature; --ensemble "
+            "npt lets the volume change until the mean is --pressure, 0 by default"
+        )
     for line in result["trust"]:
         typer.echo(line)
     frames = "1 frame" if result["frames"] == 1 else f"{result['frames']} frames"
     typer.echo(f"{frames} written to {result['output']}")
+
+
+def _energy_line(result) -> str:
+    """Return the mean potential energy in words.
+
+    Examples
+    --------
+    >>> from sk_ednn.cli._simulate import _energy_line
+    >>> result = {"mean_energy": -3.61234, "energy_deviation": 0.0041, "mean_energy_error": 0.0003}
+    >>> print(_energy_line({**result, "atoms": 108, "last": {"half_width": 0.216}}))
+    mean potential energy there -3.6123 eV/atom, standard error 0.0003 from blocks of frames, whose
+    standard deviation is 0.0041; the model: 90 % within ± 0.002 eV/atom for the last frame
+    """
+    text = f"mean potential energy there {result['mean_energy']:.4f} eV/atom, "
+    error, deviation = result["mean_energy_error"], f"{result['energy_deviation']:.2g}"
+    if error is None:
+        text += f"standard deviation over the frames {deviation}; they are too few for an error"
+    else:
+        text += (
+            f"standard error {error:.2g} from blocks of frames, whose standard deviation is "
+            f"{deviation}"
+        )
+    last = result["last"]
+    if "half_width" in last:
+        text += (
+            f"; the model: {100 * LEVEL:.0f} % within ± {last['half_width'] / result['atoms']:.2g} "
+            "eV/atom for the last frame"
+        )
+    return text
 
 
 # --- steps ------------------------------------------------------------------------------------

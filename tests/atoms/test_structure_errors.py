@@ -72,7 +72,7 @@ def test_the_table_has_a_row_for_each_structure_and_blanks_for_what_is_unknown(p
     assert [row["phase"] for row in rows] == list("abcabcabc")
     assert [int(row["atoms"]) for row in rows] == [3] * 4 + [5] * 5
     assert [k for k, row in enumerate(rows) if not row["forces mean error (meV/Å)"]] == [1]
-    energies = [row["energy error (meV/atom)"] for row in rows]
+    energies = [row["predicted minus true energy (meV/atom)"] for row in rows]
     assert [k for k, energy in enumerate(energies) if not energy] == [2]
     assert float(energies[0]) == part.errors.energies[0]
 

@@ -517,19 +517,33 @@ def test_the_pressure_of_dynamics_has_the_kinetic_part(go, files, ensemble, endi
     found = re.search(f"{words}({NUMBER}) GPa with the kinetic part\n", shown.stdout)
     expected = [result["mean_temperature"], result["mean_pressure"]]
     assert [float(each) for each in found.groups()] == pytest.approx(expected, rel=1e-3)
+    energies = [frame.get_potential_energy() / 4 for frame in io.read(files / f"m.{ending}", "3:")]
+    words = f"mean potential energy there ({NUMBER}) eV/atom, standard deviation over the frames "
+    found = re.search(f"\n{words}({NUMBER}); they are too few for an error", shown.stdout)
+    expected = [np.mean(energies), np.std(energies)]
+    assert [float(each) for each in found.groups()] == pytest.approx(expected, rel=0.05, abs=1e-4)
+    is_said = "--ensemble npt lets the volume change" in shown.stdout
+    assert is_said == (ensemble != "npt" and abs(result["mean_pressure"]) >= 0.1)
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 8])
 def test_means_of_dynamics_are_those_of_the_second_half(n):
     from sk_ednn.cli._simulate import means
 
-    rows = [{"step": 10 * k, "temperature": float(k**2)} for k in range(n)]
+    rows = [{"step": 10 * k, "temperature": float(k**2), "energy": -1.0 * k} for k in range(n)]
     half = [row for row in rows if row["step"] >= rows[-1]["step"] / 2]
     expected = np.mean([row["temperature"] for row in half])
-    assert means(rows) == {"means_from_step": half[0]["step"], "mean_temperature": expected}
+    energies = [row["energy"] / 4 for row in half]
+    assert means(rows, 4) == {
+        "means_from_step": half[0]["step"],
+        "mean_temperature": expected,
+        "mean_energy": pytest.approx(np.mean(energies)),
+        "energy_deviation": pytest.approx(np.std(energies)),
+        "mean_energy_error": None,  # eight frames are the fewest
+    }
     for row in rows:
         row["pressure"] = 3.0 - row["temperature"]
-    assert means(rows)["mean_pressure"] == pytest.approx(3.0 - expected)
+    assert means(rows, 4)["mean_pressure"] == pytest.approx(3.0 - expected)
 
 
 @pytest.mark.parametrize("command", ["relax", "md"])
@@ -600,6 +614,8 @@ def test_a_relaxation_shows_its_steps_and_what_it_gained(go, files):
     shown = go(f"{line} 5")
     title, *rows = shown.stderr.splitlines()
     assert title.split() == ["step", "energy", "(eV)", "fmax", "(eV/Å)"]
+    of_cells = go(f"{line} 1 --cell").stderr.splitlines()[0]
+    assert of_cells.split() == [*title.split(), "smax", "(GPa)"]
     steps = [[float(cell) for cell in row.split()] for row in rows]
     assert [row[0] for row in steps] == [0, 1, 2, 3, 4, 5]
     end, *_, written = shown.stdout.splitlines()
@@ -730,15 +746,15 @@ def test_only_round_off_of_the_logarithm_of_strain_is_silent(error, shown, monke
 
     from sk_ednn.atoms import _dynamics
 
-    def run(optimizer, **kwargs):
+    def irun(optimizer, **kwargs):
         warnings.warn(
             f"logm result may be inaccurate, approximate err = {error}",
             RuntimeWarning,
             stacklevel=2,
         )
-        return True
+        return [True]
 
-    monkeypatch.setattr(BFGS, "run", run)
+    monkeypatch.setattr(BFGS, "irun", irun)
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         _dynamics.relax(bulk("Cu"), EMT(), cell=True)
@@ -750,12 +766,25 @@ def test_cells_relax_until_forces_and_the_stress_are_small():
 
     from sk_ednn.atoms._dynamics import relax
 
-    atoms = bulk("Cu", a=3.5, cubic=True)
-    done = relax(atoms, EMT(), fmax=0.01, cell=True)
-    rows = atoms.get_volume() * atoms.get_stress(voigt=False) / len(atoms)
-    assert done.converged and np.linalg.norm(rows, axis=1).max() < 0.01
+    ends = []
+    for smax in (0.02, 0.5):
+        atoms = bulk("Cu", a=3.5, cubic=True)
+        atoms.rattle(0.05, seed=0)
+        rows = []
+        done = relax(atoms, EMT(), fmax=0.01, smax=smax, cell=True, record=rows.append)
+        stress = np.abs(atoms.get_stress()).max() / units.GPa
+        assert done.converged and done.largest_force <= 0.01 and stress <= smax
+        # It stops as soon as both are small, and not later.
+        small = [row["fmax"] <= 0.01 and row["smax"] <= smax for row in rows]
+        assert small.index(True) == len(small) - 1 == done.steps
+        ends.append(done.steps)
+    assert ends[0] > ends[1]
     short = relax(bulk("Cu", a=3.5, cubic=True), EMT(), fmax=0.01, steps=0, cell=True)
     assert not short.converged and short.largest_force < 0.01  # by its stress alone
+    film = bulk("Cu", a=3.5, cubic=True)
+    film.pbc = [True, True, False]  # the stress across it does not count
+    done = relax(film, EMT(), fmax=0.01, cell=True)
+    assert done.converged and film.cell[2, 2] == 3.5 and abs(done.stress[0]) <= 0.02
 
 
 @pytest.mark.parametrize(
@@ -831,6 +860,8 @@ def test_frames_outlive_ctrl_c(go, files, monkeypatch):
         ("evaluate p.ednn small.npz", "p.ednn is a model of structures, but small.npz is not"),
         ("relax p.ednn train.extxyz@0 --fmax nan", "--fmax must be a positive number; got nan"),
         ("relax p.ednn train.extxyz@0 --fmax -1", "--fmax must be a positive number; got -1.0"),
+        ("relax p.ednn train.extxyz@0 --cell --smax 0", "--smax must be a positive number; got 0"),
+        ("relax p.ednn train.extxyz@0 --smax 0.1", "add --cell, or leave it out"),
         ("md p.ednn train.extxyz@0 --timestep 0", "--timestep must be a positive number"),
         ("md p.ednn train.extxyz@0 --pressure 5", "--pressure is for --ensemble npt"),
         ("md p.ednn train.extxyz@0 --ensemble npt --pressure inf", "--pressure must be a finite"),
@@ -957,9 +988,10 @@ def test_it_is_said_which_intervals_are_wider_since_all_cells_held_out_were_thin
         "predict": "", "evaluate": "", "relax": " --steps 1 -o wide_relaxed.extxyz --force",
     }.items():  # fmt: skip
         shown = go(f"{command} thin.ednn wide.extxyz{rest}").stdout
-        assert "doubled for 2 structures: cells held out were thinner than the cutoff" in shown
+        words = "doubled for 2 structures: cells held out were thinner than twice the cutoff"
+        assert words in shown
         assert "doubled" not in go(f"{command} thin.ednn test.extxyz@:2{rest}").stdout
-        assert "doubled" not in go(f"{command} sure.ednn wide.extxyz{rest}").stdout
+        assert "doubled" not in go(f"{command} sure.ednn test.extxyz{rest}").stdout
 
 
 def test_it_is_said_where_there_are_no_intervals(go, files):
@@ -1003,7 +1035,7 @@ def test_evaluate_says_how_many_energies_are_in_their_intervals(go, files, calib
         rows = list(csv.DictReader(file))
     column = [float(row["energy plus or minus 90 % (meV/atom)"]) for row in rows]
     np.testing.assert_allclose(column, 1e3 * half / 4, rtol=1e-5)
-    errors = [float(row["energy error (meV/atom)"]) for row in rows]
+    errors = [float(row["predicted minus true energy (meV/atom)"]) for row in rows]
     np.testing.assert_allclose(errors, 1e3 * off / 4, rtol=1e-3, atol=1e-3)
     std = calibrated.std_factors["energy"] * calibrated.predict(atoms, return_std=True)[1]
     column = [
