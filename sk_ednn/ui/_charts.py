@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-# The palette of Okabe and Ito, as in the displays; the second half for the dark theme as well.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a949c")
+# The palette of Okabe and Ito, as in the displays, with a blue that is readable on both themes: a
+# chart is drawn once, and the theme may change below it.
+COLOURS = ("#2a8bd0", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a949c")
 # Greys that are readable on both themes: a chart is drawn once.
 _TEXT, _LINE = "#7d8a94", "rgba(128,140,150,0.22)"
 _FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, sans-serif'

@@ -55,7 +55,7 @@ def compared(curves, *, x="", y="", title="") -> tuple[dict, Key]:
     >>> one = {"error, network 1": ([0, 1], [3, 2]), "error, network 2": ([0, 1], [4, 2])}
     >>> _, key = compared({"fit 3fab": one, "fit 5b8f": {"loss": ([0, 1], [2, 1])}})
     >>> key.runs, key.lines, key.thin
-    ({'fit 3fab': '#0072b2', 'fit 5b8f': '#d55e00'}, {'error': 'solid', 'loss': 'dashed'}, 'networks
+    ({'fit 3fab': '#2a8bd0', 'fit 5b8f': '#d55e00'}, {'error': 'solid', 'loss': 'dashed'}, 'networks
     after the first')
     """
     names = [(run, name) for run, of_one in curves.items() for name in of_one]

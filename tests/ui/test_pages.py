@@ -57,6 +57,24 @@ def test_spins_are_fitted_and_larger_ones_predicted(visit, place):
         assert np.allclose(maps.sum(axis=(1, 2)), arrays["y"])
 
 
+def test_three_kinds_of_systems_are_at_the_top_of_the_first_page(visit):
+    page = visit().page
+    files, spins = "[aria-label='Files with systems']", "button:has-text('spins.npz')"
+    page.wait_for_selector(spins)
+    page.click("button:has-text('Atoms'):visible")
+    page.wait_for_selector(f"{files} {spins}", state="detached")
+    assert page.locator(f"{files} button:has-text('.extxyz')").count()
+    page.click("button[aria-pressed=true]:has-text('Atoms')")  # all kinds again
+    page.wait_for_selector(spins)
+    page.click("button:has-text('Fields'):visible")
+    page.wait_for_selector(f"{files} button:has-text('.extxyz')", state="detached")
+    page.click("a.choice:has-text('Pictures')")
+    page.wait_for_url("**/count")
+    page.click("nav >> text=Predict")
+    page.click("a:has-text('Count with a model')")
+    page.wait_for_selector("text=2 · New pictures")
+
+
 def test_clicks_alone_reach_every_start(visit):
     """Spins, cells and Si8: no key is pressed, no address is known, all defaults are usable."""
     page = visit().page
@@ -149,6 +167,10 @@ def test_columns_of_a_table_are_a_menu(visit, place, tmp_path):
     pictures = sorted((place / "data" / "cells").glob("*.png"))
     rows = [f"{path.name},{k + 3},{k / 2}" for k, path in enumerate(pictures)]
     (tmp_path / "two.csv").write_text("file,live,dead\n" + "\n".join(rows) + "\n")
+    one.choose([tmp_path / "two.csv"])
+    page.wait_for_selector("text=Next: choose the pictures.")
+    page.wait_for_selector("td:has-text('dish01.png')")
+    assert page.is_hidden(".q-select:has-text('Columns of the numbers')")
     one.choose([*pictures, tmp_path / "two.csv"])
     page.wait_for_selector("text='live', 'dead' could all be the totals")
     page.wait_for_selector("text=Choose the columns of the numbers above.")

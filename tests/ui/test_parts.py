@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from sk_ednn import runs
+from sk_ednn.ui import _charts
 from sk_ednn.ui._charts import curves, points, scatter, thinned
 from sk_ednn.ui._cluster import checked, read
 from sk_ednn.ui._comparison import compared
@@ -1002,3 +1003,19 @@ def test_tables_of_others_may_have_any_rows(text, tmp_path):
     rows = table_of(tmp_path, text)[1]
     assert len(rows) == max(0, len(text.splitlines()) - 1)
     assert all(isinstance(cell, str) for row in rows for cell in row)
+
+
+@pytest.mark.parametrize("panel", ["#ffffff", "#1b2329"], ids=["light", "dark"])
+def test_first_colours_of_charts_are_readable_on_both_themes(panel):
+    """As WCAG 2.2 requires of drawings: a chart is not drawn again where the theme changes."""
+    style = Path(_charts.__file__).with_name("_style.css").read_text(encoding="utf-8")
+    assert f"--panel: {panel}" in style
+
+    def light(colour):
+        levels = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+        r, g, b = (v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in levels)
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b
+
+    for colour in _charts.COLOURS[:3]:
+        low, high = sorted([light(colour), light(panel)])
+        assert (high + 0.05) / (low + 0.05) >= 3, colour

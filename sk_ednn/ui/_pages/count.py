@@ -48,9 +48,8 @@ def register(site) -> None:
             wanted, file = map(request.query_params.get, ("model", "file"))
             with ui.tabs().props("align=left no-caps dense") as tabs:
                 learn, use = ui.tab("Learn to count"), ui.tab("Count with a model")
-            with ui.tab_panels(
-                tabs, value=use if wanted or file else learn, animated=False
-            ) as panels:
+            using = wanted or file or request.query_params.get("use")
+            with ui.tab_panels(tabs, value=use if using else learn, animated=False) as panels:
                 panels.style("background:transparent;width:100%")
                 with ui.tab_panel(learn).style("padding:0").classes("stack"):
                     _Learn(site, form_of(site, request.query_params.get("again")))
@@ -149,33 +148,33 @@ class _Learn:
             with ui.element("div").classes("line"):
                 self.minutes = self.number("Minutes of training", "minutes", 0.1)
                 field = ui.input(
-                    "Pictures per slide or dish", value=form.series,
+                    "Pictures per slide or dish", value=form.series, placeholder="1",
                     on_change=self.set("series"),
                 )  # fmt: skip
-                field.props("outlined dense debounce=600").tooltip(
+                field.props("outlined dense stack-label debounce=600").tooltip(
                     "Pictures of one slide, dish or patient are a series: they are held back "
                     "together, so that the error is that of a new one. Enter how many follow each "
                     "other, or a pattern of their names: ^(.*)_ is all before the last _."
                 )
                 field = ui.input(
                     "Parts to leave out (scale bar)", value=form.leave_out,
-                    placeholder="left,top,right,bottom", on_change=self.set("leave_out"),
+                    placeholder="found; or left,top,right,bottom", on_change=self.set("leave_out"),
                 )  # fmt: skip
-                field.props("outlined dense").tooltip(
+                field.props("outlined dense stack-label").tooltip(
                     "Left, top, right and bottom ends in pixels, several parts with semicolons "
                     "between them. Empty for what nearly all pictures show at one place near an "
                     "edge; none to leave nothing out."
                 )
             with ui.element("div").classes("line"):
-                self.number("Pixels averaged into one", "reduction", 1).tooltip(
+                self.number("Pixels averaged into one", "reduction", 1, "by the pictures").tooltip(
                     "Along each side. Leave it empty to have it chosen by the pictures. Objects or "
                     "details should be some 13 pixels apart afterwards. More of them are faster."
                 )
-                self.number("Networks", "members", 1).tooltip(
+                self.number("Networks", "members", 1, "2").tooltip(
                     "Each holds back other pictures; their mean is the result. 2 if it is empty."
                 )
-                self.number("Passes over the pictures, at most", "epochs", 1)
-                self.number("Seed of random numbers", "seed", 0)
+                self.number("Passes over the pictures, at most", "epochs", 1, "by the pictures")
+                self.number("Seed of random numbers", "seed", 0, "0")
             ui.checkbox("Whole numbers in the table are areas or other amounts, no counts",
                         value=form.amounts, on_change=self.set("amounts"))  # fmt: skip
             ui.checkbox("Pictures may not be turned or flipped", value=form.upright,
@@ -184,11 +183,11 @@ class _Learn:
                 words = f"As in that run: --{name} {self.site.shown(path)}"
                 ui.checkbox(words, value=True, on_change=self.keep(name, path))
 
-    def number(self, label, name, least):
-        """Draw the field of a number; the default where it is empty."""
-        value = getattr(self.form, name)
-        field = ui.number(label, value=value, min=least, on_change=self.set(name))
-        return field.props("outlined dense")
+    def number(self, label, name, least, default=None):
+        """Draw the field of a number; the default, which it names, where it is empty."""
+        value, change = getattr(self.form, name), self.set(name)
+        field = ui.number(label, value=value, min=least, placeholder=default, on_change=change)
+        return field.props("outlined dense stack-label")
 
     def keep(self, name, path):
         """Return a handler that keeps a table of a run that is done again, or leaves it out."""
@@ -247,7 +246,7 @@ class _Learn:
         self.changed()
         self.nothing.set_visibility(False)
         self.view.clear()
-        self.channels.set_text("")
+        self.channels.set_text("Reading …")
         self.table.clear()
         self.have.clear()
         await self.offer_columns()
@@ -260,9 +259,15 @@ class _Learn:
                     text("p", f"{_how_many(pictures)} in {self.site.shown(folder)}", "small")
                 if totals is not None:
                     text("p", f"Table: {self.site.shown(totals)}", "small")
-            merged = {}
-            for path in pictures[:_SHOWN]:
+                if folder is None or totals is None:
+                    missing = "the pictures" if folder is None else "the table with their numbers"
+                    text("p", f"Next: choose {missing}.", "small muted")
+            merged, first = {}, pictures[:_SHOWN]
+            for k, path in enumerate(first):
+                self.channels.set_text(f"Reading picture {k + 1} of {len(first)} …")
                 png, channels = await aside(thumbnail, path)
+                if (folder, totals) != (self.form.pictures, self.form.totals):
+                    return  # a later call shows a later choice
                 merged[channels] = None
                 with self.view, ui.element("figure"):
                     picture(png, path.name, "")
@@ -274,6 +279,7 @@ class _Learn:
                 with self.table:
                     table(header, rows, caption="First rows of the table")
         except Exception as error:
+            self.channels.set_text("")
             complain(error)
         await self.tell()
 
@@ -284,9 +290,9 @@ class _Learn:
                 self.site.path(path)
 
     async def offer_columns(self):
-        """Offer the columns of the table, if there are several beside the names."""
+        """Offer the columns of the table, if there are several beside the names of the pictures."""
         names = []
-        if self.form.totals is not None:
+        if self.form.totals is not None and self.form.pictures is not None:
             try:
                 self.require_opened()
                 names = await aside(columns_beside_names, self.form.pictures, self.form.totals)
@@ -311,6 +317,9 @@ class _Learn:
         if form.pictures is None or form.totals is None:
             return
         lines, found, look = [], (), "small"
+        self.matched.clear()
+        with self.matched:
+            text("p", "Comparing the pictures with the table …", "small muted")
         try:
             self.require_opened()
             lines, found = await aside(matched_totals, *wanted)

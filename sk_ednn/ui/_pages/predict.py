@@ -9,7 +9,7 @@ from nicegui import ui
 
 from .._choose import Browser, choose_model, uploader
 from .._data import kind_of
-from .._frame import PATIENCE, aside, frame, later, panel, text
+from .._frame import PATIENCE, aside, frame, later, link, panel, text
 from .._model_choice import ModelChoice
 from .._model_files import model_files
 from .._security import Refused
@@ -53,7 +53,13 @@ class _Predict:
             with panel("1 · Model"):
                 self.model = choose_model(self.models, wanted, self.take_run)
                 if not self.models:
-                    text("p", "No fit has finished yet: start one, or choose a file.", "muted")
+                    words = (
+                        "No fit of fields or atoms has finished yet: start one, or choose a file."
+                    )
+                    text("p", words, "muted")
+                with ui.element("p").classes("small muted"):
+                    text("span", "Models of photographs are under Count: ")
+                    link("Count with a model", "/count?use=1")
                 self.other = ModelChoice(self.site, "/predict", self.take_file)
             with panel("2 · New systems"):
                 self.files = Browser(self.site, _DATA, self.take_data, label="Files with systems")

@@ -80,7 +80,9 @@ class _Form:
                         "Calls of the reference method", value=self.form.n_labels, min=10,
                         format="%d",
                     )),
-                    ("volume", ui.number("Å³ per atom; empty for a guess", value=20, min=1)),
+                    ("volume", ui.number(
+                        "Å³ per atom", value=20, min=1, placeholder="a guess",
+                    ).props("stack-label")),
                     ("seed", ui.number("Random seed", value=0, min=0, format="%d")),
                 ):  # fmt: skip
                     field.props(look).on_value_change(self.set(name))

@@ -28,6 +28,12 @@ from .._structures import StructureView
 from .._totals_menu import TotalsMenu
 
 _SYSTEMS = ("arrays", "structures")
+# Kinds of systems: a title, words, and the kinds of files; pictures have a page.
+_CHOICES = (
+    ("Fields", "Spins, densities, maps: arrays of numbers (.npy, .npz, .h5, .zarr)", "arrays"),
+    ("Atoms", "Molecules and crystals (.extxyz, POSCAR, .cif, .traj)", "structures"),
+    ("Pictures", "Photographs with a number each: count cells, grains, trees (.jpg, .png)", None),
+)
 
 
 def register(site) -> None:
@@ -35,7 +41,7 @@ def register(site) -> None:
 
     @ui.page("/", title="Start", response_timeout=PATIENCE)
     async def start(request: Request):
-        lead = "Show a model small systems and their totals; it predicts large ones."
+        lead = "A model learns from examples with a number each, and predicts it for others."
         again = request.query_params.get("again")
         run = None if again is None else site.run(again)
         with frame(request, "Start a fit", lead):
@@ -54,16 +60,15 @@ class _Start:
         self.data: _preview.Systems | None = None
         self.drawing = self.sample = 0
         self.models: ModelMenu | None = None
+        self.draw_choices()
         with ui.element("div").classes("wide"):
             with panel("1 · Data"):
                 text(
                     "p",
-                    "Fields (.npy, .npz, .h5, .zarr) or structures of atoms (.extxyz, POSCAR, "
-                    ".cif, .traj), with a total for each.",
+                    "Fields or structures of atoms, with a total for each: in the file, or in a "
+                    "table beside it.",
                     "small muted",
                 )
-                with ui.element("p").classes("small muted"):
-                    link("Photographs with a table of numbers", "/count")
                 self.files = Browser(
                     site, _SYSTEMS, self.choose, label="Files with systems",
                     nothing="No fields or structures here. Photographs: see the page Count.",
@@ -78,6 +83,32 @@ class _Start:
                 self.shown = ui.element("div").classes("stack")
         self.rest = ui.element("div").classes("stack").style("gap:1rem")
         self.say_nothing()
+
+    def draw_choices(self):
+        """Draw the kinds of systems: two of them narrow the list of files, pictures have a page."""
+        buttons = {}
+
+        def narrow(kind):
+            """Show files of this kind; of all kinds where it was chosen before."""
+            chosen = None if self.files.kinds == {kind} else kind
+            self.files.kinds = frozenset(_SYSTEMS if chosen is None else [chosen])
+            self.files.draw()
+            for name, button in buttons.items():
+                button.props["aria-pressed"] = "true" if name == chosen else "false"
+                button.update()
+
+        with ui.element("div").classes("three").props('role=group aria-label="Kind of systems"'):
+            for title, words, kind in _CHOICES:
+                if kind is None:
+                    card = link("", "/count").classes("choice")
+                else:
+                    card = ui.element("button").classes("choice")
+                    card.props("type=button aria-pressed=false")
+                    card.on("click", lambda kind=kind: narrow(kind))
+                    buttons[kind] = card
+                with card:
+                    text("b", title)
+                    text("span", words)
 
     def say_nothing(self):
         """Show an invitation to choose data."""
