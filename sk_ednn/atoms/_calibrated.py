@@ -116,6 +116,15 @@ class CalibratedPotential:
             level=level,
         )[:, 0]
 
+    def _widening(self, structures, std, novelty):
+        """Return by how much intervals are wider; see `HeldOutErrors.widening`."""
+        return self.held_out_.widening(
+            structures.sizes,
+            std=None if std is None else std.energies,
+            novelty=mean_novelty(novelty),
+            widths=self._widths(structures),
+        )
+
     def _widths(self, structures):
         """Return the widths of cells in units of the reach; None for models of images."""
         return relative_widths(structures, self._reach)

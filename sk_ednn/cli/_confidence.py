@@ -9,8 +9,7 @@ import numpy as np
 
 from .._utils.wording import DIGITS_OF_TOTALS
 from ._inputs import read_fields
-
-LEVEL = 0.9
+from ._widths_of_intervals import LEVEL, few_held_out, typical_width, width_of_supercells
 
 
 def errors_in(table: Path):
@@ -82,7 +81,7 @@ def basis(held_out, kind="system", largest=None, widths=None) -> str:
     Of larger systems, the widths that are printed contain the size:
 
     >>> print(basis(HeldOutErrors.of([0.0] * 30, [0.1] * 30, 64), largest=1000).partition("; ")[2])
-    they are scaled to larger ones of the same kind, here up to 15.6 times
+    they grow with the size, up to 15.6 times the largest of these
 
     Thin cells do not show the errors of wider ones:
 
@@ -106,7 +105,7 @@ def basis(held_out, kind="system", largest=None, widths=None) -> str:
     text = f"intervals of {percent}: from the errors of {count} held out of the training"
     if largest is not None and largest > held_out.sizes.max():
         times = largest / max(held_out.sizes.max(), 1)
-        text += f"; they are scaled to larger ones of the same kind, here up to {times:.3g} times"
+        text += f"; they grow with the size, up to {times:.3g} times the largest of these"
     doubled = int(held_out.is_doubled(widths).sum())
     if doubled:
         text += (
@@ -200,22 +199,20 @@ def about_structures(held_out, std_factor) -> dict:
     Returns
     -------
     dict
-        ``words``; and, if errors are enough, ``half_width``, its median in meV/atom, and
-        ``std_factor`` of several networks.
+        ``words``; and, if errors are enough, ``half_width``, its median in meV/atom,
+        ``half_width_of_supercells`` of periodic ones, and ``std_factor`` of several networks.
     """
     words = basis(held_out, "structure")
     if not held_out.suffices(LEVEL):
         return {"words": words}
-    half = held_out.half_width(
-        held_out.sizes,
-        std=held_out.std,
-        novelty=held_out.novelty,
-        widths=held_out.widths,
-        level=LEVEL,
-    )
-    typical = float(np.median(1e3 * half[:, 0] / held_out.sizes))
-    found = {"half_width": typical}
-    words += f", ± {typical:.3g} meV/atom in the median"
+    found = {"half_width": typical_width(held_out)}
+    words += f", ± {found['half_width']:.3g} meV/atom in the median"
+    larger = width_of_supercells(held_out)
+    if larger is not None:
+        found["half_width_of_supercells"] = larger
+        words += f", ± {larger:.3g} for their supercells of 2 × 2 × 2, as for other large cells"
+    few = few_held_out(held_out)
+    words += f"; {few}" if few else ""
     if std_factor is not None:
         found["std_factor"] = std_factor
         words += (

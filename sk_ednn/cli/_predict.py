@@ -31,6 +31,8 @@ from ._predicted_structures import (
     title_of,
 )
 from ._structure_names import are_structures
+from ._wanted import note
+from ._widths_of_intervals import equal_since_few, why_wider
 
 _ENDINGS = (".csv", ".npy", ".npz")
 _WITH_CONFIDENCE = (".csv", ".npz")
@@ -400,6 +402,12 @@ def _confidence(options, estimator, X, y, structures) -> tuple[dict[str, np.ndar
     basis = confidence.basis(held_out, kind, largest, widths)
     if half is None:
         say(options, basis)
+    elif structures is not None and options.interval is None:
+        why = why_wider(held_out, structures)
+        basis += f". {why[0].upper()}{why[1:]}" if why else ""
+        doubt = equal_since_few(held_out, structures)
+        if doubt and not options.as_json:
+            note(doubt)
     return columns, basis
 
 

@@ -37,6 +37,8 @@ class PredictedStructures(NamedTuple):
         Widths of cells in units of the cutoff; None for models of images.
     std_factor : float or None
         By what `std` was multiplied; None if it is the deviation as it is.
+    widening : dict of str to ndarray of shape (n_structures,), or None
+        By how much intervals are wider; see `HeldOutErrors.widening`.
     """
 
     energies: np.ndarray
@@ -46,6 +48,7 @@ class PredictedStructures(NamedTuple):
     half_width: np.ndarray | None = None
     widths: np.ndarray | None = None
     std_factor: float | None = None
+    widening: dict[str, np.ndarray] | None = None
 
     def columns(self) -> dict[str, np.ndarray]:
         """Return what is known of each structure besides the energy, by name."""
@@ -143,10 +146,11 @@ def predicted_by(potential, structures, *, path=None) -> PredictedStructures:
     mean, std = mean if several else (mean, None)
     novelty = None if potential.novelty_ is None else potential.novelty(structures)
     sizes = np.array([len(structure) for structure in structures])
-    half_width, batch = None, Structures.of(structures)
+    half_width, widening, batch = None, None, Structures.of(structures)
     held_out = getattr(potential, "held_out_", None)
     if held_out is not None and held_out.suffices():
         half_width = potential._half_width(batch, std, novelty)
+        widening = potential._widening(batch, std, novelty)
     if std is not None:
         std = scaled(std, potential.std_factors)
     if path is not None:
@@ -159,6 +163,7 @@ def predicted_by(potential, structures, *, path=None) -> PredictedStructures:
         half_width,
         potential._widths(batch),
         None if std is None else potential.std_factors.get("energy"),
+        widening,
     )
 
 

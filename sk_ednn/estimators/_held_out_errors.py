@@ -198,6 +198,53 @@ class HeldOutErrors:
         tested = len(self.sizes) - smaller >= self.fewest(level)
         return np.where(tested[:, None], half, np.maximum(half, without))
 
+    def widening(self, sizes, *, std=None, novelty=None, widths=None, level=0.9):
+        """Return by how much intervals are wider since systems are unlike those held out.
+
+        Parameters
+        ----------
+        sizes, std, novelty, widths, level
+            As in `half_width`.
+
+        Returns
+        -------
+        dict of str to ndarray of shape (n_samples,)
+            Factors of half the width of the first output. ``"wider"``: cells held out were
+            thinner. ``"larger"``: too few of a similar size were held out, so that a small spread
+            of several models narrows nothing.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sk_ednn.uncertainty import HeldOutErrors
+        >>> held_out = HeldOutErrors.of([0.0] * 30, [0.1] * 30, 64, widths=[0.6] * 30)
+        >>> factors = held_out.widening([64, 512], widths=np.array([0.6, 1.2]))
+        >>> factors["wider"].tolist(), factors["larger"].tolist()
+        ([1.0, 2.0], [1.0, 1.0])
+        """
+        known = {"std": std, "novelty": novelty, "level": level}
+        full = self.half_width(sizes, widths=widths, **known)[:, 0]
+        narrow = self.half_width(sizes, **known)[:, 0]
+        with_spread = narrow
+        if self.std is not None:
+            of = None if self.novelty is None else np.asarray(novelty, dtype=float)
+            sizes = np.asarray(sizes, dtype=float)
+            with_spread = self._scaled(self._unit, sizes, _columns(std), of, None, level)[:, 0]
+        with np.errstate(divide="ignore", invalid="ignore"):  # errors may all be zero
+            factors = {"wider": full / narrow, "larger": narrow / with_spread}
+        return {name: np.where(np.isfinite(each), each, 1.0) for name, each in factors.items()}
+
+    def n_beyond(self, level=0.9) -> int:
+        """Return how many errors, over their units, are as large as an interval or larger.
+
+        Examples
+        --------
+        >>> from sk_ednn.uncertainty import HeldOutErrors
+        >>> HeldOutErrors.of([0.0] * 24, [0.1] * 24, 64).n_beyond()
+        2
+        """
+        return max(0, len(self.errors) - _rank(len(self.errors), level) + 1)
+
     def is_doubled(self, widths) -> np.ndarray:
         """Return for which cells the errors of thinner ones count double, (n_samples,).
 

@@ -994,6 +994,32 @@ def test_it_is_said_which_intervals_are_wider_since_all_cells_held_out_were_thin
         assert "doubled" not in go(f"{command} sure.ednn test.extxyz{rest}").stdout
 
 
+def test_intervals_of_large_cells_are_announced_by_fit_and_explained_by_predict(
+    go, files, calibrated
+):
+    line = "fit many.extxyz --epochs 1 --cutoff 6 --test-fraction 0.4 --force -q -o thin.ednn"
+    said = go(line).stdout
+    announced = re.search(r"± ([\d.]+) meV/atom in the median, ± ([\d.]+) for their", said)
+    assert "the 2 worst of these 24 set the width of all intervals: hold out 40" in said
+    held = np.sort(np.random.default_rng(0).permutation(60)[:24])
+    atoms = io.read(files / "many.extxyz", ":")
+    large = [atoms[k].repeat(2) for k in held]
+    io.write(files / "large.extxyz", large)
+    said = go("predict thin.ednn large.extxyz")
+    half = load(files / "thin.ednn").predict_interval(large)[1] / [len(each) for each in large]
+    usual, median = (float(number) for number in announced.groups())
+    assert median == pytest.approx(1e3 * np.median(half), rel=0.01) and median > 1.9 * usual
+    expected = f"Intervals are ± {1e3 * np.median(half):.3g} meV/atom in the median here, and ± "
+    assert f"{expected}{announced[1]} for those held out: 2 times as wide for 24" in said.stdout
+    # A single network ranks nothing but by novelty: most are equal.
+    assert "note: Intervals are equal per atom for " in said.stderr
+    assert "Few errors were held out: the 2 worst of these 24" in said.stderr
+    assert "note" not in go("predict thin.ednn large.extxyz --json").stderr
+    small = [atoms[k] for k in held]
+    io.write(files / "small.extxyz", small)
+    assert "in the median here" not in go("predict thin.ednn small.extxyz").stdout
+
+
 def test_it_is_said_where_there_are_no_intervals(go, files):
     said = go(f"fit train.extxyz {FAST} --test-fraction 0 -o none.ednn --force").stdout
     assert "interval" not in json.loads(said)

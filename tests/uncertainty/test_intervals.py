@@ -189,6 +189,26 @@ def test_a_committee_that_agrees_is_not_surer_of_larger_systems_than_its_errors_
     assert np.all(np.diff(list(sure.values())) > 0)
 
 
+def test_factors_of_wider_intervals_explain_the_width():
+    rng = np.random.default_rng(3)
+    errors, std = rng.normal(size=60), rng.uniform(0.5, 1.0, size=60)
+    held_out = HeldOutErrors.of(
+        np.zeros(60), errors, np.full(60, 16.0), std=std, widths=np.full(60, 0.6)
+    )
+    sizes, widths = np.array([16.0, 16.0, 128.0, 128.0]), np.array([0.6, 1.2, 0.6, 1.2])
+    some = {"std": sizes / 1000, "level": 0.9}
+    factors = held_out.widening(sizes, widths=widths, **some)
+    assert factors["wider"].tolist() == pytest.approx([1, 2, 1, 2])
+    assert factors["larger"][:2].tolist() == [1, 1] and (factors["larger"][2:] > 1).all()
+    half = held_out.half_width(sizes, widths=widths, **some)[:, 0] / sizes
+    product = factors["wider"] * factors["larger"]
+    # Divided by the factors, deviations of one size per atom give one width per atom.
+    np.testing.assert_allclose(half / product, half[0])
+    zero = HeldOutErrors.of(np.zeros(60), np.zeros(60), 16, widths=np.full(60, 0.6))
+    assert zero.widening([16.0], widths=[2.0])["wider"].tolist() == [1.0]
+    assert held_out.n_beyond(0.9) == 6 and zero.n_beyond(0.99) == 0
+
+
 def test_errors_of_thin_cells_count_double_for_wider_ones_unless_these_were_held_out():
     rng = np.random.default_rng(0)
     errors, sizes = rng.normal(size=60), np.full(60, 16.0)
