@@ -66,6 +66,8 @@ class Measured(NamedTuple):
         Returns
         -------
         list of (group, number of structures, dict of errors)
+            Beside the means, ``energy_worst`` is the largest error of an energy, and ``unlike``,
+            if novelty is known, the number of structures with atoms unlike those of the fit.
         """
         groups = np.asarray(groups)
         rows = []
@@ -75,16 +77,32 @@ class Measured(NamedTuple):
                 chosen &= among
                 if not chosen.any():
                     continue
-            rows.append((group.item(), int(chosen.sum()), self.of(chosen)))
+            rows.append((group.item(), int(chosen.sum()), self._worst_of(chosen)))
         return sorted(rows, key=lambda row: -row[2].get("energy_mae", 0.0))
 
-    def by_novelty(self, above=1.0) -> dict[str, dict]:
+    def _worst_of(self, chosen) -> dict[str, float]:
+        """Return the errors of some structures, the largest, and how many are novel."""
+        found = self.of(chosen)
+        energies = np.abs(self.errors.energies[chosen])
+        if not np.isnan(energies).all():
+            found["energy_worst"] = float(np.nanmax(energies))
+        if self.novelty is not None:
+            found["unlike"] = int(self._is_unlike()[chosen].sum())
+        return found
+
+    def _is_unlike(self, above=1.0) -> np.ndarray:
+        """Return which structures have atoms unlike those of the fit, (n_structures,)."""
+        return np.array([each.max(initial=0.0) > above for each in self.novelty], dtype=bool)
+
+    def by_novelty(self, above=1.0, among=None) -> dict[str, dict]:
         """Return errors of structures with atoms unlike those of the fit, and of all others.
 
         Parameters
         ----------
         above : float, default=1.0
             Novelty above which the surroundings of an atom are unlike those of the fit.
+        among : ndarray of bool of shape (n_structures,), default=None
+            Structures that count; None for all.
 
         Returns
         -------
@@ -94,8 +112,9 @@ class Measured(NamedTuple):
         """
         if self.novelty is None:
             return {}
-        unlike = np.array([each.max(initial=0.0) > above for each in self.novelty], dtype=bool)
-        kinds = {"unlike": unlike, "alike": ~unlike}
+        unlike = self._is_unlike(above)
+        among = np.ones(len(unlike), dtype=bool) if among is None else among
+        kinds = {"unlike": unlike & among, "alike": ~unlike & among}
         if not all(chosen.any() for chosen in kinds.values()):
             return {}
         return {

@@ -91,7 +91,8 @@ def show(result) -> None:
         learned = result.get("learned_from")
         if learned is not None and "errors" in learned:
             parts[f"{result['structures'] - learned['structures']} others"] = learned["errors"]
-        parts |= parts_by_novelty(result.get("by_novelty", {}))
+        of = "" if learned is None else "others, "
+        parts |= parts_by_novelty(result.get("by_novelty", {}), of)
         show_errors(parts, {part: result["spreads"]})
         if "by_novelty" in result:
             typer.echo(NOVEL)
@@ -206,7 +207,8 @@ def _of_structures(model, read, options):
         result["groups"] = groups_as_dict(part, groups, options.errors_by, judged)
     if part.novelty is not None:
         result["novelty"] = counted(part.novelty)
-        by_novelty = part.by_novelty(UNLIKE)
+        # Those learned from are hardly ever novel, and their errors are smaller anyway.
+        by_novelty = part.by_novelty(UNLIKE, among=~known)
         result |= {"by_novelty": by_novelty} if by_novelty else {}
     held_out = getattr(model, "held_out_", None)
     if held_out is not None and held_out.suffices(LEVEL):

@@ -37,32 +37,37 @@ def show(result) -> None:
         typer.echo(f"errors of each structure written to {result['written']}")
 
 
-def parts_by_novelty(found) -> dict[str, dict]:
+def parts_by_novelty(found, of="") -> dict[str, dict]:
     """Return errors by part of the data, as `show_errors` takes them.
 
     Parameters
     ----------
     found : dict
         Result of `Measured.by_novelty`.
+    of : str, default=""
+        Put before the titles of the parts.
     """
     titles = {"unlike": "novel", "alike": "not novel"}
-    return {f"{part['structures']} {titles[kind]}": part["errors"] for kind, part in found.items()}
+    return {
+        f"{of}{part['structures']} {titles[kind]}": part["errors"] for kind, part in found.items()
+    }
 
 
 def show_groups(groups) -> None:
-    """Print the mean errors of groups of structures, the largest first."""
+    """Print the errors of groups of structures, the largest mean first."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     kinds = {
-        "energy_mae": "energy (meV/atom)", "force_mae": "forces (meV/Å)",
-        "stress_mae": "stress (GPa)",
+        "unlike": "novel", "energy_mae": "energy (meV/atom): mean", "energy_median": "median",
+        "energy_worst": "worst", "force_mae": "forces (meV/Å): mean",
+        "stress_mae": "stress (GPa): mean",
     }  # fmt: skip
     rows = groups["errors"]
     kinds = {kind: unit for kind, unit in kinds.items() if any(kind in row for row in rows)}
     key = escape(groups["by"])
-    table = Table(key, "structures", *kinds.values(), title=f"mean errors by {key}")
+    table = Table(key, "structures", *kinds.values(), title=f"errors by {key}")
     for row in rows[:_GROUPS]:
         numbers = [f"{row[kind]:.4g}" if kind in row else "" for kind in kinds]
         table.add_row(escape(row["name"]), f"{row['structures']:,}", *numbers)

@@ -54,7 +54,11 @@ def test_groups_have_the_errors_of_their_structures(potential):
     assert sorted(name for name, *_ in rows) == ["a", "b", "c"]
     for name, n, errors in rows:
         chosen = [atoms for atoms, group in zip(structures, groups, strict=True) if group == name]
+        errors = dict(errors)
+        worst = errors.pop("energy_worst")
         assert n == len(chosen) and errors == pytest.approx(potential.errors(chosen))
+        each = [potential.errors([atoms]).get("energy_mae", 0.0) for atoms in chosen]
+        assert worst == pytest.approx(max(each))
     energies = [errors["energy_mae"] for *_, errors in rows]
     assert energies == sorted(energies, reverse=True)
 

@@ -264,9 +264,9 @@ def test_errors_are_shown_by_a_column_of_the_table(go, cells):
     table("by.csv", columns, np.random.default_rng(4).permutation(N))
     line = "fit cells by.csv --epochs 1 --cutoff 4 --test-fraction 0.5 --force"
     shown = go(f"{line} -o by.ednn --errors-by kind").stdout
-    assert "mean errors by kind" in shown and "slab" in shown
+    assert "errors by kind" in shown and "slab" in shown
     assert "column of the table" in shown
-    assert "mean errors by kind" in go("evaluate by.ednn cells by.csv --errors-by kind").stdout
+    assert "errors by kind" in go("evaluate by.ednn cells by.csv --errors-by kind").stdout
     whole = go(f"{line} -o by.ednn --group kind").stderr
     assert "whole groups by kind: " in whole
     said = go(f"{line} -o by.ednn --errors-by kid", 1).stderr

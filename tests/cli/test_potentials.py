@@ -116,7 +116,7 @@ def test_groups_are_held_out_together_and_have_their_errors(go, files):
     line = "fit phases.extxyz --epochs 1 --cutoff 4 --group phase --errors g.csv --force"
     result = go(f"{line} --report g.html -o g.ednn")
     (held,) = re.findall(r"whole groups by phase: (phase \d)\n", result.stderr)
-    assert "mean errors by phase" in result.stdout and held in result.stdout
+    assert "errors by phase" in result.stdout and held in result.stdout
     with (files / "g.csv").open(encoding="utf-8") as table:
         rows = list(csv.DictReader(table))
     assert {row["phase"] for row in rows if row["part"] == "test"} == {held}
@@ -129,7 +129,7 @@ def test_groups_are_held_out_together_and_have_their_errors(go, files):
     some = [each for each in atoms if each.info["phase"] == held]
     assert one["force_mae"] == pytest.approx(load(files / "g.ednn").errors(some)["force_mae"])
     shown = go("evaluate g.ednn phases.extxyz --group phase").stdout
-    assert "mean errors by phase" in shown and held in shown
+    assert "errors by phase" in shown and held in shown
 
 
 def parts_of(path):
@@ -145,13 +145,13 @@ def test_errors_by_groups_leave_the_split_as_it_is(go, files):
     line = "fit by.extxyz --epochs 1 --cutoff 4 --force -o by.ednn --errors"
     go(f"{line} plain.csv")
     shown = go(f"{line} by.csv --errors-by phase").stdout
-    assert "mean errors by phase" in shown and "--errors-by takes any entry" in shown
+    assert "errors by phase" in shown and "--errors-by takes any entry" in shown
     assert parts_of(files / "by.csv") == parts_of(files / "plain.csv")
     with (files / "by.csv").open(encoding="utf-8") as table:
         assert {row["phase"] for row in csv.DictReader(table)} == {f"phase {k}" for k in range(5)}
     both = go(f"{line} both.csv --group phase --errors-by composition")
     assert "whole groups by phase" in both.stderr
-    assert "mean errors by composition" in both.stdout and "errors by phase" not in both.stdout
+    assert "errors by composition" in both.stdout and "errors by phase" not in both.stdout
     one, other = (
         go(f"evaluate by.ednn by.extxyz --{name} phase --json").stdout
         for name in ("errors-by", "group")
@@ -176,13 +176,42 @@ def test_structures_that_were_learned_from_are_recognised(go, files):
     assert "16 of these structures were learned from: judge by structures that it" in shown
 
 
+def test_novel_structures_are_told_from_others_that_were_not_learned_from(go, files):
+    go(f"fit train.extxyz {FAST} -o p.ednn")
+    strange = labelled_atoms(3, seed=6)
+    for each in strange[:2]:
+        each.positions[0] = each.positions[1] + [0.6, 0.0, 0.0]
+        with_labels(each)
+    known = io.read(files / "train.extxyz", ":")
+    held = set(np.random.default_rng(0).permutation(20)[:4].tolist())
+    everything = [*known, *strange]
+    io.write(files / "both.extxyz", everything)
+    result = json.loads(go("evaluate p.ednn both.extxyz --errors-by file --json").stdout)
+    potential = load(files / "p.ednn")
+    unlike = np.array([each.max() > 1 for each in potential.novelty(everything)])
+    others = np.array([k in held or k >= 20 for k in range(23)])
+    found = result["by_novelty"]
+    for kind, chosen in (("unlike", unlike & others), ("alike", ~unlike & others)):
+        some = [everything[k] for k in np.flatnonzero(chosen)]
+        assert found[kind]["structures"] == len(some)
+        assert found[kind]["errors"] == pytest.approx(potential.errors(some))
+    (group,) = result["groups"]["errors"]
+    assert group["structures"] == others.sum() and group["unlike"] == (unlike & others).sum()
+    each = [potential.errors([everything[k]])["energy_mae"] for k in np.flatnonzero(others)]
+    assert group["energy_worst"] == pytest.approx(max(each))
+    assert group["energy_median"] == pytest.approx(np.median(each))
+    shown = go("evaluate p.ednn both.extxyz --errors-by file").stdout
+    assert f"others, {(unlike & others).sum()} novel, energy (meV/atom)" in shown
+    assert "median" in shown and "worst" in shown
+
+
 def test_errors_are_told_apart_by_novelty(go, files):
     go(f"fit train.extxyz {FAST} -o p.ednn")
     strange = labelled_atoms(3, seed=6)
     for each in strange:
         each.positions[0] = each.positions[1] + [0.6, 0.0, 0.0]
         with_labels(each)
-    known = io.read(files / "train.extxyz", ":5")
+    known = labelled_atoms(5, seed=16)
     io.write(files / "strange.extxyz", [*known, *strange])
     found = json.loads(go("evaluate p.ednn strange.extxyz --json").stdout)["by_novelty"]
     potential = load(files / "p.ednn")
