@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .._utils.wording import plain
 from ._paths import may_replace
 
 
@@ -74,7 +75,8 @@ class Maps:
         for k in range(len(self.endings)):
             of_output = contributions[..., k] if several else contributions
             self.full[k] = max(self.full[k], full_colour(of_output))
-            write_overlay(others[2 * k], picture, of_output, self.focus, self.full[k])
+            title = self.title_of(picture, k, of_output)
+            write_overlay(others[2 * k], picture, of_output, self.focus, self.full[k], title)
             self.drawn_with[picture.name, k] = self.full[k]
             write_peaks(others[2 * k + 1], of_output, self.focus)
 
@@ -89,7 +91,13 @@ class Maps:
                 if self.drawn_with.get((picture.name, k), full) != full:
                     of_picture = self.map_of(picture)
                 if of_picture is not None:
-                    write_overlay(others[2 * k], picture, of_picture[..., k], self.focus, full)
+                    of_output = of_picture[..., k]
+                    title = self.title_of(picture, k, of_output)
+                    write_overlay(others[2 * k], picture, of_output, self.focus, full, title)
+
+    def title_of(self, picture, k, contributions) -> str:
+        """Return the name of a picture and of a total, and its value: the sum of the map."""
+        return f"{picture.name}{self.endings[k]}: {plain(float(contributions.sum()), 3)}"
 
     def by_region(self, picture):
         """Return the writer of the map of a picture that is read by regions; None for others."""

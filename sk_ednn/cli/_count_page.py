@@ -27,7 +27,8 @@ _STYLE = (
 )
 
 _HOW_TO_READ = (
-    "<p>Each map has the picture on its left. The more a square of {} by {} pixels adds to the "
+    "<p>Each map has the picture on its left, with rings around the peaks of the "
+    "map. The more a square of {} by {} pixels adds to the "
     "total, the stronger is its colour, up to red; the strip below says how much, "
     "in the same colours for all pictures. A square is no object: an object, such as a cell, may "
     "extend over several squares, and of objects that touch the colours may lie on the walls "
@@ -118,7 +119,7 @@ def _figures(counted, map_of, file_of, focus) -> list[str]:
             picture = counted.pictures[k]
             image, _ = drawn_overlay(
                 picture, of_picture[..., j], focus, legend=True, beside=True, full=full[j],
-                longest=_LONGEST,
+                rings=True, longest=_LONGEST,
             )  # fmt: skip
             file = None if file_of is None else file_of(picture, j)
             of_true = None if true is None else true[k, j]

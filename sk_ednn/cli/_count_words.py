@@ -160,10 +160,10 @@ def show_predict(result) -> None:
     if result["overlays"]:
         typer.echo(
             "'overlay.png': the more a square adds to the total, the stronger its colour, up to "
-            "red; around an object it spreads like a halo. 'peaks.csv': places (X, Y) of the "
-            "strongest squares, for ImageJ too, each with the share of its halo. Peaks of objects "
-            "that touch may lie between them: for positions, mark the objects of a few pictures "
-            "(count fit --dots on the command line)"
+            "red; around an object it spreads like a halo; rings are peaks. "
+            "'peaks.csv': places (X, Y) of the strongest squares, for ImageJ too, each with the "
+            "share of its halo. Peaks of objects that touch may lie between them: for positions, "
+            "mark the objects of a few pictures (count fit --dots on the command line)"
         )
 
 

@@ -14,6 +14,8 @@ _OF_MORE = (
     ("blue", _BLUE), ("green", _GREEN), ("red", _RED), ("grey", _GREY), ("cyan", _CYAN),
     ("magenta", _MAGENTA), ("yellow", _YELLOW),
 )  # fmt: skip
+# Levels of 255 between the darkest and the brightest of a photograph that is drawn as it is.
+_LEAST_CONTRAST = 64
 _STRIP_PIXELS = 1 << 22
 
 
@@ -50,8 +52,10 @@ def channels_in_words(picture) -> str:
 def drawn_pixels(picture, step) -> tuple[np.ndarray, np.ndarray]:
     """Return every `step`-th pixel of a picture, read in strips, as colours and in grey.
 
-    Each channel is stretched over its own levels, those of a colour photograph over the levels of
-    all. The grey of several channels is the brightest of them, so that none is lost.
+    Each channel is stretched over its own levels. A colour photograph keeps its colours, by which
+    people know the objects; one that is flat or has other levels than from 0 to 255 is stretched
+    over the levels of all its channels. The grey of several channels is the brightest of them, so
+    that none is lost.
 
     Parameters
     ----------
@@ -67,6 +71,8 @@ def drawn_pixels(picture, step) -> tuple[np.ndarray, np.ndarray]:
     """
     values = _read(picture, step)
     if picture.n_channels == 1 or picture.is_rgb:
+        if picture.is_rgb and _is_photograph(values, picture.dtype):
+            return values, values.mean(axis=-1)
         grey = _stretched(values.mean(axis=-1))
         colours = _stretched(values) if picture.is_rgb else grey[..., None].repeat(3, axis=-1)
         return 255 * colours, 255 * grey
@@ -99,6 +105,14 @@ def _read(picture, step) -> np.ndarray:
         values = picture.read(box)[..., ::step, ::step, :].astype(np.float64)
         strips.append(values.reshape(-1, *values.shape[-3:]).mean(axis=0))
     return np.concatenate(strips)
+
+
+def _is_photograph(values, dtype) -> bool:
+    """Return whether levels can be seen as they are."""
+    if dtype != np.uint8:
+        return False
+    low, high = np.percentile(values, (_DARK, _LIGHT))
+    return high - low >= _LEAST_CONTRAST
 
 
 def _stretched(values) -> np.ndarray:

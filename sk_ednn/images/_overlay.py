@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import unicodedata
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from .._utils.optional import needing
 from .._utils.wording import plain
 from .._utils.writing import replacing
 from ._channels import channels_in_words, drawn_pixels
+from ._marks import draw_rings, ring_positions
 
 # Largest length of an overlay along its longer side.
 _LARGEST_OVERLAY = 4096
@@ -39,8 +41,8 @@ def full_colour(contributions) -> float:
     return float(np.quantile(_in_a_plane(contributions), _FULL))
 
 
-def write_overlay(path, picture, contributions, focus, full=None) -> None:
-    """Draw a map over its picture, as PNG, with a legend below.
+def write_overlay(path, picture, contributions, focus, full=None, title="") -> None:
+    """Draw a map over its picture, as PNG, with rings around its peaks and a legend below.
 
     Of several channels, the picture is beside it, with the channels in colours. Pictures that are
     narrower than the legend are enlarged by a whole number; where they would be too long, white is
@@ -53,14 +55,15 @@ def write_overlay(path, picture, contributions, focus, full=None) -> None:
     contributions : ndarray of shape (*tile_grid,)
         For a stack the sum over the planes is drawn over their mean.
     focus : tuple of int
-    full : float, default=None
-        As for `overlay_png`.
+    full, title
+        As for `drawn_overlay`.
     """
-    beside = picture.n_channels > 1
+    png = overlay_png(
+        picture, contributions, focus, legend=True, beside=picture.n_channels > 1, full=full,
+        rings=True, title=title,
+    )  # fmt: skip
     with replacing(path, "wb") as file:
-        file.write(
-            overlay_png(picture, contributions, focus, legend=True, beside=beside, full=full)
-        )
+        file.write(png)
 
 
 def overlay_png(picture, contributions, focus, **options) -> bytes:
@@ -82,8 +85,8 @@ def overlay_png(picture, contributions, focus, **options) -> bytes:
 
 
 def drawn_overlay(
-    picture, contributions, focus, *, legend=False, beside=False, full=None,
-    longest=_LARGEST_OVERLAY,
+    picture, contributions, focus, *, legend=False, beside=False, full=None, rings=False,
+    title="", longest=_LARGEST_OVERLAY,
 ):  # fmt: skip
     """Draw a map over its picture in grey.
 
@@ -98,6 +101,10 @@ def drawn_overlay(
     full : float, default=None
         Contribution of the strongest colour, one for all pictures that are compared: the largest
         `full_colour` of them. None for that of this picture.
+    rings : bool, default=False
+        Whether the peaks of the map have rings, on the picture if it is beside the overlay.
+    title : str, default=""
+        First line of the legend, such as the name of the picture.
     longest : int, default=4096
         Largest length along the longer side, without the legend.
 
@@ -108,7 +115,7 @@ def drawn_overlay(
         Those of the picture along a side of a pixel that is drawn.
     """
     with needing("Drawing a map", extra="images"):
-        from PIL import Image
+        from PIL import Image, ImageDraw
     n_planes = max([1, *np.shape(contributions)[:-2]])
     values = _in_a_plane(contributions)
     height, width = picture.grid[-2:]
@@ -122,13 +129,17 @@ def drawn_overlay(
     if beside:
         gap = np.full((len(drawn), max(1, drawn.shape[1] // _GAPS), 3), 255, np.uint8)
         drawn = np.concatenate([colours.round().astype(np.uint8), gap, drawn], axis=1)
-    image, factor = Image.fromarray(drawn), 1
+    image, factor, n_rings = Image.fromarray(drawn), 1, 0
+    if rings:
+        positions = ring_positions(contributions, focus)
+        n_rings = len(positions)
+        draw_rings(ImageDraw.Draw(image), positions / step, max(focus[-2:]) / step)
     if legend:
         square = f"{focus[-2]} by {focus[-1]} pixels" + (" of all planes" if n_planes > 1 else "")
         channels = channels_in_words(picture) if beside else ""
         image, factor = _with_legend(
             image, values, high, square, float(np.median(grey)), 1 + beside, full is not None,
-            [f"on the left: {channels}"] if channels else [], longest,
+            _legend_of(title, n_rings, channels, beside), longest,
         )  # fmt: skip
     return image, step / factor
 
@@ -184,10 +195,22 @@ def _coloured(ground, level) -> np.ndarray:
     return mixed.round().clip(0, 255).astype(np.uint8)
 
 
+def _legend_of(title, n_rings, channels, beside) -> tuple[list[str], list[str]]:
+    """Return lines above and below the scale of the colours."""
+    # The font that comes with Pillow has letters of ASCII alone.
+    plain_title = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode()
+    below = [f"on the left: {channels}"] if channels else []
+    if n_rings:
+        where = "rings on the left" if beside else "rings"
+        n_peaks = f"{n_rings:,} peak{'' if n_rings == 1 else 's'} of the map"
+        below.append(f"{where}: {n_peaks}; objects that touch may share one")
+    return [plain_title] if plain_title else [], below
+
+
 def _with_legend(image, values, high, square, ground, n_drawn, is_shared, more, longest):
     """Return pictures with a scale of the colours in a strip below, each enlarged to its width.
 
-    Also the factor by which they are enlarged.
+    Also the factor by which they are enlarged. `more` are lines above and below the scale.
 
     The colours are drawn over a level of grey, `ground`, the median of the picture: on a light
     picture they are other ones than on a dark one. The font that comes with Pillow has letters of
@@ -195,6 +218,7 @@ def _with_legend(image, values, high, square, ground, n_drawn, is_shared, more, 
     """
     from PIL import Image, ImageDraw, ImageFont
 
+    above, below = more
     size = max(_LEAST_FONT, image.width // (50 * n_drawn))
     font, gap = ImageFont.load_default(size), size // 2
     least = "0 or less" if values.min(initial=0.0) < 0 else "0"
@@ -203,17 +227,21 @@ def _with_legend(image, values, high, square, ground, n_drawn, is_shared, more, 
     ends = (least, f"{plain(high, 2)} or more")
     if high <= 0:
         lines, ends = ["nothing is coloured: no square", f"of {square} adds to the total"], None
-    lines += more
+    lines += below
     ramp = (8 * size, size)
-    width = max(font.getlength(line) for line in lines)
+    width = max(font.getlength(line) for line in above + lines)
     if ends is not None:
         width = max(width, sum(map(font.getlength, ends)) + ramp[0] + 2 * gap)
-    width, height = int(width) + 2 * gap + 1, (len(lines) + (ends is not None)) * (size + gap) + gap
+    n_lines = len(above) + len(lines) + (ends is not None)
+    width, height = int(width) + 2 * gap + 1, n_lines * (size + gap) + gap
     factor = max(1, min(-(-n_drawn * width // image.width), longest // image.height))
     image = image.resize((factor * image.width, factor * image.height), Image.Resampling.NEAREST)
     canvas = Image.new("RGB", (max(image.width, width), image.height + height), "white")
     canvas.paste(image, (0, 0))
     draw, x, y = ImageDraw.Draw(canvas), gap, image.height + gap
+    for line in above:
+        draw.text((gap, y + size / 2), line, "black", font, anchor="lm")
+        y += size + gap
     if ends is not None:
         draw.text((x, y + size / 2), ends[0], "black", font, anchor="lm")
         x += int(font.getlength(ends[0])) + gap

@@ -17,9 +17,10 @@ _OF_OVERLAYS = (
     "colour spreads like a halo: where objects are counted and lie apart, the squares of one halo "
     "add up to about 1. The strongest square of a halo is a peak; the files “peaks.csv” list "
     "peaks, each with the sum of its halo. Objects that touch may share one.",
-    "The colours mean the same in all pictures of a run that has ended. A picture of several "
-    "channels is on the left of its map, each channel in a colour. Click on a picture to see it "
-    "larger, with its scale and the colours of its channels.",
+    "Rings are around the peaks. A photograph in colour, or of several channels, is on the left of "
+    "its map, with the rings.",
+    "The colours mean the same in all pictures of a run that has ended. Click on a picture to "
+    "see it larger, with its scale and the colours of its channels.",
 )
 
 

@@ -83,6 +83,49 @@ def test_overlays_of_channels_have_the_picture_beside_them(tmp_path):
     assert (np.ptp(drawn[:24, :900], axis=-1) > 50).mean() > 0.5
 
 
+@pytest.mark.parametrize("is_colour", [False, True], ids=["grey", "colour"])
+def test_rings_are_around_peaks_alone(is_colour):
+    shape = (240, 800, 3) if is_colour else (240, 800)
+    picture = as_picture(RNG.integers(60, 200, shape, dtype=np.uint8))
+    peaks = np.array([(10, 20), (30, 150)])
+    contributions = np.zeros((60, 200))
+    contributions[tuple(peaks.T)] = 1.0
+    without, ringed = (
+        np.asarray(
+            drawn_overlay(picture, contributions, (4, 4), rings=rings, beside=is_colour)[0], int
+        )
+        for rings in (False, True)
+    )
+    places = np.argwhere((without != ringed).any(axis=-1))
+    away = np.hypot(*(places[:, None] - (4 * peaks + 1.5)).transpose(2, 0, 1))
+    # The object in a ring is still to be seen.
+    assert 2 < away.min(axis=1).min() and away.min(axis=1).max() < 12
+    assert (away < 12).any(axis=0).all()
+
+
+def test_overlays_are_titled(tmp_path):
+    """The legend has a line more; letters that the font lacks are left out."""
+    picture, contributions = as_picture(np.zeros((60, 400), np.uint8)), np.zeros((15, 100))
+    heights = []
+    for title in ("", "Körner: 17.5", "\u4e2d"):
+        write_overlay(tmp_path / "a.png", picture, contributions, (4, 4), title=title)
+        with Image.open(tmp_path / "a.png") as image:
+            heights.append(image.height)
+    assert heights[1] > heights[0] == heights[2]
+
+
+@pytest.mark.parametrize("span", [20, 200])
+def test_photographs_keep_their_colours_unless_they_are_flat(span):
+    values = RNG.integers(30, 30 + span, (40, 50, 3), dtype=np.uint8)
+    picture = as_picture(values)
+    assert picture.is_rgb
+    drawn = np.asarray(picture_image(picture))
+    if span == 200:
+        np.testing.assert_array_equal(drawn, values)
+    else:
+        assert drawn.min() < 5 and drawn.max() > 250
+
+
 @pytest.mark.parametrize("longest", [50, 100, 4096])
 def test_overlays_are_no_longer_than_asked_for(longest):
     picture = as_picture(RNG.integers(0, 255, (300, 200), dtype=np.uint8))

@@ -204,7 +204,10 @@ def test_overlays_of_a_run_have_one_scale(dishes, tmp_path):
         assert full_colour(drawn[0]) != full_colour(drawn[1])
         for name, contributions in zip(names, drawn, strict=True):
             (picture,) = read_pictures(str(tmp_path / folder / f"{name}.png"))
-            png = overlay_png(picture, contributions, (4, 4), legend=True, full=full)
+            png = overlay_png(
+                    picture, contributions, (4, 4), legend=True, full=full, rings=True,
+                    title=f"{picture.name}: {plain(contributions.sum(), 3)}",
+                )  # fmt: skip
             expected = np.asarray(Image.open(io.BytesIO(png)), dtype=int)
             written = np.asarray(Image.open(maps / f"{name} overlay.png"), dtype=int)
             np.testing.assert_allclose(written, expected, atol=2)
