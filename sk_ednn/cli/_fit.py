@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -288,9 +290,26 @@ def _behind(encoder, regressor):
     return make_pipeline(encoder, regressor)
 
 
+@contextmanager
+def _known_sums(estimator):
+    """Leave out the warning of collinear features where channels of labels add up to one.
+
+    The penalty of a ridge decides between them, and predictions are the same.
+    """
+    from scipy.linalg import LinAlgWarning
+
+    from .._utils.steps import first_step
+    from ..encoders import OneHotFields
+
+    with warnings.catch_warnings():
+        if isinstance(first_step(estimator), OneHotFields):
+            warnings.simplefilter("ignore", LinAlgWarning)
+        yield
+
+
 def _fitted(estimator, name, train, gradient, options) -> str | None:
     """Fit; return a description of an interrupted training, or None."""
-    with Interrupts(options.checkpoint).watched() as interrupts:
+    with Interrupts(options.checkpoint).watched() as interrupts, _known_sums(estimator):
         estimator.fit(*train, **({} if gradient is None else {"gradient": gradient}))
         if options.recorder is not None:
             options.recorder.finishing()

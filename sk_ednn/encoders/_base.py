@@ -50,6 +50,15 @@ class AbstractFieldEncoder(TransformerMixin, BaseEstimator, ABC):
     def _dtype_of(self, dtype) -> np.dtype:
         """Return the type of the channels of values of a type."""
 
+    def _sums_of_values(self, counts) -> np.ndarray | None:
+        """Return sums of the values of sites from sums of their channels; None if they have none.
+
+        Parameters
+        ----------
+        counts : ndarray of shape (..., n_channels)
+        """
+        return None
+
     def _pair_basis(self) -> tuple[np.ndarray, list[PairFunctions]] | None:
         """Return values of a site, and sets of functions for `couplings`, the preferred one first.
 

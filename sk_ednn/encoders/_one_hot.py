@@ -95,6 +95,9 @@ class OneHotFields(AbstractFieldEncoder):
         codes = self._codes(values, place)
         return (codes[..., None] == np.arange(len(self.categories_))).astype(np.int8)
 
+    def _sums_of_values(self, counts):
+        return counts @ self.categories_.astype(np.float64)
+
     def _pair_basis(self):
         return self.categories_, of_labels(self.categories_)
 

@@ -32,7 +32,10 @@ class Chain:
         Totals of the model, float64.
     magnetisations : ndarray of shape (n_records, n_temperatures, n_replicas[, n_channels])
         Sums of the values of all sites, float64. With an encoder, of their channels: numbers of
-        sites with each label, or sums of cosines and sines.
+        sites with each label in ascending order, or sums of cosines and sines.
+    value_sums : ndarray of shape (n_records, n_temperatures, n_replicas), or None
+        Sums of the values of all sites, also of labels as numbers: the magnetisation of spins of
+        -1, 0 and 1 with a channel for each. None for angles, and for sites with several channels.
     observables : dict of ndarray of shape (n_records, n_temperatures, n_replicas, ...)
         Results of the user's functions.
     acceptance : ndarray of shape (n_temperatures,)
@@ -51,6 +54,7 @@ class Chain:
     swap_acceptance: np.ndarray
     fields: np.ndarray
     observables: dict[str, np.ndarray] = field(default_factory=dict)
+    value_sums: np.ndarray | None = None
 
 
 class Metropolis(BaseEstimator):
@@ -234,14 +238,21 @@ class Metropolis(BaseEstimator):
                 bar.update()
         with np.errstate(invalid="ignore"):
             acceptance = tried[0] / tried[1]
+        magnetisations = np.array(recorder.magnetisations)
+        encoder, _ = parted(self.model)
+        if encoder is not None:
+            value_sums = encoder._sums_of_values(magnetisations)
+        else:
+            value_sums = magnetisations if magnetisations.ndim == 3 else None
         return Chain(
             temperatures,
             np.array(recorder.energies),
-            np.array(recorder.magnetisations),
+            magnetisations,
             acceptance,
             swaps.acceptance,
             system.fields(),
             {name: np.array(values) for name, values in recorder.observed.items()},
+            value_sums,
         )
 
     def _system(self, fields, temperatures) -> Replicas:

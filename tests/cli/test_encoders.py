@@ -2,13 +2,18 @@
 
 import json
 import math
+import warnings
 
 import numpy as np
 import pytest
+from scipy.linalg import LinAlgWarning
+from sklearn.pipeline import make_pipeline
 
-from sk_ednn import files
+from sk_ednn import EDNNRegressor, files
 from sk_ednn.cli._encoders import period_of
+from sk_ednn.cli._fit import _known_sums
 from sk_ednn.datasets import make_ising, make_potts
+from sk_ednn.encoders import AngleFields, OneHotFields
 from sk_ednn.estimators._data_warnings import hint_of_kind
 from sk_ednn.simulation import Metropolis
 
@@ -280,3 +285,15 @@ def test_a_hint_of_labels_is_not_printed_where_they_are_compared(run, folder, st
     compared = run("fit potts.npz -o potts.ednn --context 1")
     assert "hint:" not in compared.stderr and "comparing" in compared.stderr
     assert "hint:" in run("fit potts.npz -m quadratic -o potts.ednn --force").stderr
+
+
+def test_channels_that_add_up_to_one_are_not_warned_of():
+    """Their collinear products are known, and the penalty decides between them; others may be."""
+    for first, n_warnings in ((OneHotFields(), 0), (AngleFields(), 1)):
+        estimator = make_pipeline(first, EDNNRegressor())
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            with _known_sums(estimator):
+                warnings.warn(LinAlgWarning("ill-conditioned"), stacklevel=1)
+            warnings.warn(LinAlgWarning("after it"), stacklevel=1)
+        assert len(caught) == 1 + n_warnings

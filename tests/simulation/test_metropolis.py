@@ -374,6 +374,7 @@ def test_what_is_recorded(ising):
     assert chain.observables["correlation"].shape == (3, 2, 4, 2)
     np.testing.assert_array_equal(chain.observables["correlation"][..., 0], 1)
     np.testing.assert_array_equal(2 * chain.observables["up"] - 48, chain.magnetisations)
+    np.testing.assert_array_equal(chain.value_sums, chain.magnetisations)
     assert np.all(chain.observables["correlation"][..., 1] <= 1)
 
 
@@ -517,6 +518,10 @@ def test_sites_in_front_of_an_encoder_keep_their_values(kind, moves, max_states)
     if kind == "labels":
         counts = [[np.sum(field == label) for label in sorted(values)] for field in flat]
         np.testing.assert_array_equal(chain.magnetisations[-1].reshape(-1, len(values)), counts)
+        np.testing.assert_allclose(chain.value_sums[-1].ravel(), flat.sum(axis=(1, 2)))
+    else:
+        assert chain.value_sums is None
+    assert same.value_sums is None  # channels
     # A chain goes on from its last fields; values are those of the start if none are given.
     again = Metropolis(model, [0.5, 2.0], **options).run(chain.fields, 2)
     assert np.isin(again.fields, values).all()
