@@ -37,7 +37,16 @@ from ._networks import NETWORKS, check_options, interrupted, with_options
 from ._paths import check_paths, may_replace
 from ._report import check_name, check_report, show_files
 from ._structure_names import are_structures, check_structure_options
-from ._symmetries import POLYNOMIALS, note_channels, require_taker, symmetries_of
+from ._symmetries import (
+    POLYNOMIALS,
+    have_signs,
+    note_channels,
+    note_without_signs,
+    of_channels,
+    require_signs,
+    require_taker,
+    symmetries_of,
+)
 
 # No heavy imports here: the options are checked before.
 
@@ -75,6 +84,8 @@ def run(ctx: typer.Context, options) -> tuple[dict[str, Any], Callable]:
     atoms = drawn_structures(ctx, options, read)
     if atoms is None:
         X, y, tiling, encoder, places = read_systems(options)
+        if options.categorical:
+            require_signs(encoder, symmetries_of(options))
     else:
         (X, y, tiling, encoder), places = atoms.systems(), read.places
     replaced = may_replace("--output", options.output, options.force)
@@ -213,6 +224,8 @@ def _tile_model(options, atoms, tiling, train, labels=None) -> tuple:
     if atoms is None:
         symmetries = symmetries_of(options)
         note_channels(options, symmetries, tiling)
+        if options.categorical:
+            symmetries = of_channels(symmetries)
     if name == "auto" and atoms is not None:
         made, name, why = atoms.tile_model(fields)
     elif name == "auto":
@@ -221,8 +234,9 @@ def _tile_model(options, atoms, tiling, train, labels=None) -> tuple:
             some = [k for k, s in enumerate(shapes) if s == max(shapes, key=shapes.count)]
             fields, totals = np.stack([fields[k] for k in some]), totals[some]
         with not_half():
-            if "flip" in (symmetries or ()):
-                labels = None  # labels have no sign
+            if labels is not None and "flip" in (symmetries or ()) and not have_signs(labels):
+                note_without_signs(labels)
+                labels = None
             choice = suited(
                 tiling, fields, totals, baseline, partial(say, options),
                 labelled=labels and Labelled(with_channels(tiling), labels.transform(fields)),
@@ -249,6 +263,8 @@ def _tile_model(options, atoms, tiling, train, labels=None) -> tuple:
     if made is None:
         if symmetries is not None:
             require_taker(name, symmetries)
+        if choice.labelled:
+            symmetries = of_channels(symmetries)
         of_features = symmetries if name in POLYNOMIALS else None
         made = tile_model(name, tiling, (len(fields), *fields[0].shape), of_features)
     return name, why, made, choice.labelled

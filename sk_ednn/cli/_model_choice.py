@@ -13,6 +13,7 @@ import numpy as np
 from .._utils.wording import about
 from ..exceptions import TileMemoryError
 from ._models import tile_model
+from ._symmetries import of_channels
 
 # Tiles in the first count; unique tiles for which several fits of kernel ridge take 15 seconds; and
 # products of sites of all tiles that take a minute.
@@ -297,6 +298,7 @@ class _Comparison:
         tiling, X, y, baseline, symmetries = self.data
         if name.endswith(_LABELLED):
             tiling, X = self.labelled
+            symmetries = of_channels(symmetries)
         folds = list(KFold(_FOLDS, shuffle=True, random_state=0).split(X))
         made = tile_model(name.removesuffix(_LABELLED), tiling, X.shape, symmetries)
         with warnings.catch_warnings():

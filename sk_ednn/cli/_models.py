@@ -120,6 +120,7 @@ def tile_model(name: str, tiling, shape: tuple[int, ...], symmetries=None):
         return Pipeline([("channelscaler", ChannelScaler(n_channels)), *steps])
     (_, products), *steps = steps
     steps = [("symmetricfeatures", SymmetricFeatures(products, symmetries)), *steps]
-    if "flip" in symmetries:  # a scaler would move the zero, about which the sign is changed
+    # A scaler would move the zero, about which the sign is changed, and scale channels by turns.
+    if {"flip", "reverse"} & set(symmetries):
         return Pipeline(steps)
     return Pipeline([("channelscaler", ChannelScaler(n_channels)), *steps])

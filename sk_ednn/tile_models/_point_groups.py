@@ -9,8 +9,8 @@ import numpy as np
 
 from ..exceptions import TileModelError
 
-# "flip" changes the sign of all values, and no place.
-POINT_GROUPS = ("reflect", "rotate", "flip")
+# "flip" changes the sign of all values, "reverse" the order of channels; neither moves sites.
+POINT_GROUPS = ("reflect", "rotate", "flip", "reverse")
 
 
 def checked_symmetries(symmetries) -> tuple[str, ...]:

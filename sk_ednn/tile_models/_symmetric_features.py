@@ -36,10 +36,12 @@ class SymmetricFeatures(TransformerMixin, BaseEstimator):
         Of tiles, without y. None for ``PolynomialFeatures(2)``. Products of
         `PolynomialFeatures` that the group maps to each other become one feature, at no cost.
         Features of other transformers are computed for each operation of the group.
-    symmetries : sequence of {"reflect", "rotate", "flip"}, default=("reflect", "rotate")
+    symmetries : sequence of {"reflect", "rotate", "flip", "reverse"}, default=("reflect", "rotate")
         "reflect" along every axis of the grid; "rotate" by multiples of 90 degrees, for windows
         and focus of equal lengths along all axes; "flip" changes the sign of all values, for spins
-        without an external field. "reflect" and "rotate" are 2 operations in one dimension, 8 in
+        without an external field; "reverse" reverses the order of the channels of each site, which
+        is the change of sign of spins such as -1, 0 and 1 with a channel for each value.
+        "reflect" and "rotate" are 2 operations in one dimension, 8 in
         two (the point group 4mm) and 48 in three (m-3m).
     window : tuple of int, default=None
         Shape of the window, without channels. None for that of the tiling, which `EDNNRegressor`
@@ -255,15 +257,17 @@ class SymmetricFeatures(TransformerMixin, BaseEstimator):
     def _operations(self):
         """Yield the columns that each operation moves to each place, and a sign."""
         channels = np.arange(self.n_channels_)
+        orders = [channels, channels[::-1]] if "reverse" in self.symmetries_ else [channels]
         for sites in site_permutations(self.symmetries_, self.window_):
-            columns = (sites[:, None] * self.n_channels_ + channels).ravel()
-            yield columns, 1
-            if "flip" in self.symmetries_:
-                yield columns, -1
+            for order in orders:
+                columns = (sites[:, None] * self.n_channels_ + order).ravel()
+                yield columns, 1
+                if "flip" in self.symmetries_:
+                    yield columns, -1
 
     def _n_operations(self) -> int:
         n_sites = len(site_permutations(self.symmetries_, self.window_))
-        return n_sites * (2 if "flip" in self.symmetries_ else 1)
+        return n_sites * 2 ** sum(name in self.symmetries_ for name in ("flip", "reverse"))
 
     def _of_orbits(self) -> csr_array:
         """Return the matrix (n_products, n_orbits) that adds up products of one orbit."""

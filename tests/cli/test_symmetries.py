@@ -57,6 +57,24 @@ def test_flip_keeps_totals_of_opposite_spins(run, folder, spins):
     np.testing.assert_allclose(fitted.predict(-spins), fitted.predict(spins), atol=1e-10)
 
 
+@pytest.mark.parametrize("more", ["", "--categorical", "-m quadratic --categorical"])
+def test_flip_of_signed_labels_reverses_their_channels(more, run, folder, spins):
+    """A channel for each value is compared, chosen and fitted with the change of sign."""
+    line = f"fit spins1.npz --symmetries reflect,rotate,flip {more} -o spins1.ednn --json"
+    result = json.loads(run(line).stdout)
+    assert result["verdict"]["over_spread"] < 1e-4 and "next" not in result
+    fitted = files.load(folder / "spins1.ednn")
+    np.testing.assert_allclose(fitted.predict(-spins), fitted.predict(spins), atol=1e-8)
+
+
+def test_flip_of_labels_without_signs_is_said(run, folder, spins):
+    np.savez(folder / "from0.npz", X=spins + 1, y=np.load(folder / "spins1.npz")["y"])
+    line = "fit from0.npz --symmetries flip -o from0.ednn"
+    assert "0, 1, 2 are not symmetric about zero" in " ".join(run(line).stderr.split())
+    said = run(f"{line} --categorical --force", 1).output
+    assert "labels 0, 1, 2 are not symmetric about zero. Leave out flip" in " ".join(said.split())
+
+
 def test_systems_fewer_than_unknowns_are_pointed_to_symmetries(run, spins):
     line = "fit spins1.npz --categorical -m quadratic -o spins1.ednn --test-fraction 0.7"
     assert "--symmetries reflect,rotate, if totals do not depend" in " ".join(
@@ -76,7 +94,7 @@ def test_vectors_are_not_turned_and_that_is_said(run, spins):
         ("--symmetries turn", "must be some of reflect, rotate, flip"),
         ("--symmetries reflect -m kernel", "is for --model auto, quadratic, cubic or dense"),
         ("--symmetries flip -m dense", "is for --model quadratic and cubic"),
-        ("--symmetries flip --categorical", "labels and angles have none"),
+        ("--symmetries flip --angles 360", "angles have none"),
         ("--symmetries rotate --context 1,0 -m quadratic", "Leave out 'rotate'"),
     ],
 )

@@ -16,7 +16,13 @@ from sk_ednn.tile_models import SymmetricFeatures
 from sk_ednn.tile_models._degree import polynomial_degree
 from sk_ednn.tiling import ChannelScaler
 
-GROUPS = [("reflect",), ("rotate",), ("reflect", "rotate"), ("rotate", "flip")]
+GROUPS = [
+    ("reflect",),
+    ("rotate",),
+    ("reflect", "rotate"),
+    ("rotate", "flip"),
+    ("reflect", "reverse"),
+]
 # Grid, focus, context and channels.
 KINDS = {
     "chain": ((8,), 1, 1, None),
@@ -41,7 +47,11 @@ def images(fields, n_axes, symmetries):
             continue
         moved = fields.transpose(0, *(1 + axis for axis in order), *range(1 + n_axes, fields.ndim))
         moved = np.flip(moved, [1 + axis for axis, sign in enumerate(flips) if sign < 0])
-        found += [moved, -moved] if "flip" in symmetries else [moved]
+        kinds = [moved, -moved] if "flip" in symmetries else [moved]
+        # Without channels there is nothing to reverse.
+        if "reverse" in symmetries and fields.ndim > 1 + n_axes:
+            kinds += [each[..., ::-1] for each in kinds]
+        found += kinds
     return found
 
 
