@@ -17,6 +17,7 @@ from . import _config, _densities, _potential_fit, _potential_options, _potentia
 from ._encoders import check_encoding, encoder_to_compare, has_few_values
 from ._errors import Interrupts, not_half, printed_before
 from ._files import check_array_file
+from ._fit_couplings import couplings_of
 from ._fit_data import (
     drawn_structures,
     encoded,
@@ -128,6 +129,8 @@ def run(ctx: typer.Context, options) -> tuple[dict[str, Any], Callable]:
     errors, verdict = measured(estimator, parts, options, split, places, sizes)
     result |= errors | ({} if atoms is None else atoms.chosen) | {"verdict": verdict}
     if atoms is None and y.ndim == 1:
+        found = couplings_of(estimator, parts["train"][0], name, verdict)
+        result |= {} if found is None else {"couplings": found}
         few_values = encoder is None and by_label is None and has_few_values(X)
         step = next_step(result, hint, options, few_values)
         result |= {} if step is None else {"next": step}

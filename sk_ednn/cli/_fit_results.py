@@ -193,7 +193,7 @@ def write_files(ctx, options, model, estimator, parts, result, seconds) -> None:
         "made by": "sk-ednn fit",
         "errors of totals": {which: result[which] for which in parts},
         "verdict": result["verdict"],
-        **({"interrupted": result["interrupted"]} if "interrupted" in result else {}),
+        **{key: result[key] for key in ("interrupted", "couplings") if key in result},
         # Of structures, whose atoms `relax` and `md` move by the forces.
         **({"forces learned": bool(options.forces)} if "plane" in result else {}),
     }

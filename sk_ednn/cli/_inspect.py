@@ -32,7 +32,8 @@ def report_of(description: dict[str, Any], everything=True) -> list[tuple[str, s
         rows += [
             (f"{title}: {key}", text)
             for key, text in _flat(description.get(title) or {})
-            if everything or key != "verdict.words"  # which is the verdict of the summary
+            # The summary contains the verdict and the couplings.
+            if everything or not (key == "verdict.words" or key.startswith("couplings."))
         ]
     rows += [
         (f"parameters: {key}", text)

@@ -6,6 +6,7 @@ import re
 import shlex
 from typing import Any
 
+from ._fit_couplings import rows_of
 from ._potential_options import POTENTIALS
 
 _SHAPE = re.compile(r"\(\d{1,9}(?:, \d{1,9})*,?\)")
@@ -62,6 +63,9 @@ def summary_of(description: dict[str, Any], path) -> list[tuple[str, str]]:
         and _SYMMETRIES.fullmatch(str(text))
     ]
     files = "STRUCTURES.extxyz" if drawn else "FIELDS.npy"
+    about = description.get("about")
+    if isinstance(about, dict):
+        rows += rows_of(about.get("couplings"), description.get("units"))
     return [*rows, *_verdict(description), _next("predict", path, files)]
 
 
@@ -86,7 +90,7 @@ def _tiles(parameters, classes) -> list[tuple[str, str]]:
     if window and not any(name.endswith("Context") for name in classes):
         reach = [width - 1 for width in window]
         far = f"{reach[0]}" if len(set(reach)) == 1 else " × ".join(map(str, reach))
-        rows.append(("range", f"sites more than {far} apart along an axis do not interact"))
+        rows.append(("range", f"at most {far} sites along an axis: tiles see no further"))
     return rows
 
 

@@ -260,7 +260,7 @@ def test_a_model_that_chose_channels_takes_raw_fields_ever_after(run, folder):
     model = files.load(folder / "squares.ednn")
     chain = Metropolis(model, 2.0, random_state=0).run(larger[0], 2)
     np.testing.assert_allclose(chain.energies[-1, 0], model.predict(chain.fields[0]))
-    assert "interact" in run("inspect squares.ednn").stdout
+    assert "range: at most 6 sites" in run("inspect squares.ednn").stdout
     np.save(folder / "strange.npy", larger + 1)
     assert "not among the categories -1, 0, 1" in run("predict squares.ednn strange.npy", 1).output
 

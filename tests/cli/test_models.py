@@ -338,9 +338,9 @@ def test_the_time_of_a_named_model_is_told_from_that_of_some_systems():
 
 
 def test_a_fit_with_a_named_model_announces_its_time(run, folder, monkeypatch):
-    monkeypatch.setattr(_model_choice, "expected_seconds", lambda *args: 43.0)
+    monkeypatch.setattr(_model_choice, "expected_seconds", lambda *args, **options: 43.0)
     words = "fitting quadratic and measuring its errors take about 40 s"
     assert words in run("fit small.npz -m quadratic -o told.ednn --force").stderr
     assert words not in run("fit small.npz -m quadratic -o told.ednn --force -q").stderr
-    monkeypatch.setattr(_model_choice, "expected_seconds", lambda *args: None)
+    monkeypatch.setattr(_model_choice, "expected_seconds", lambda *args, **options: None)
     assert "take about" not in run("fit small.npz -m quadratic -o told.ednn --force").stderr

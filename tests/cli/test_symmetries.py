@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sk_ednn import files
+from sk_ednn.cli._fit_couplings import rows_of
 
 pytest.importorskip("typer")
 pytest.importorskip("skops")
@@ -65,6 +66,41 @@ def test_flip_of_signed_labels_reverses_their_channels(more, run, folder, spins)
     assert result["verdict"]["over_spread"] < 1e-4 and "next" not in result
     fitted = files.load(folder / "spins1.ednn")
     np.testing.assert_allclose(fitted.predict(-spins), fitted.predict(spins), atol=1e-8)
+
+
+def test_inspect_prints_the_couplings_of_the_energy(run, folder, spins):
+    run("fit spins1.npz --symmetries reflect,rotate -o spins1.ednn --unit J --quiet")
+    said = run("inspect spins1.ednn").stdout
+    assert "coupling of pairs: product -1 J at 0 1, 1 0\n" in said
+    assert "coupling of pairs: product of squares 0.6 J at 0 1, 1 0\n" in said
+    assert "coupling of sites" not in said and "about: couplings" not in said
+    assert "about: couplings" in run("inspect spins1.ednn --all").stdout
+
+
+def test_models_of_more_than_pairs_have_no_couplings_in_their_file(run, folder, spins):
+    """And models whose errors are so large that terms are missing."""
+    for options in ("-m cubic", "-m quadratic --context 0"):
+        run(f"fit spins1.npz {options} -o cubic.ednn --quiet --force")
+        assert "coupling" not in run("inspect cubic.ednn").stdout
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        None,
+        3,
+        [],
+        {"pairs": 3, "sites": "a"},
+        {"pairs": {"a": [1]}, "sites": {"b": "c", "d": True}},
+    ],
+)
+def test_couplings_of_damaged_files_are_not_printed(stored):
+    assert rows_of(stored) == []
+
+
+def test_what_couplings_do_not_explain_is_printed():
+    rows = rows_of({"pairs": {"product": {"1": 2.0}}, "sites": {}, "explained": 0.5})
+    assert "as little as 50 %" in rows[-1][1]
 
 
 def test_flip_of_labels_without_signs_is_said(run, folder, spins):
