@@ -28,7 +28,9 @@ Pictures = Annotated[
 ]
 Model = Annotated[Path, typer.Argument(help="Model file written by `sk-ednn count fit`.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print no progress, only results and warnings.")
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
 MissingChunks = Annotated[
     str,

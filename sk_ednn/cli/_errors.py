@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import typer
 
 from ..exceptions import DataWarning, EDNNError
+from ._parameter_words import as_options
 from ._paths import locks_of_a_command
 
 # ASE raises NotImplementedError for what a calculator does not calculate.
@@ -26,14 +27,16 @@ def one_line_errors(ctx=None):
     ----------
     ctx : typer.Context, default=None
         Of the command. If an error names arguments that would mend it, the whole command with
-        these is printed.
+        these is printed. Parameters of Python in messages are replaced by its options.
     """
     try:
         with warnings.catch_warnings(), locks_of_a_command():
-            warnings.showwarning = _shown_once()
+            warnings.showwarning = _shown_once(ctx)
             yield
     except (EDNNError, *_EXPECTED) as error:
         why = _message_of(error).partition("\n")[0] or type(error).__name__
+        if ctx is not None and not isinstance(error, OSError):  # these quote names of files
+            why = as_options(why, ctx)
         why += _command_instead(ctx, error)
         typer.echo(f"error: {why}", err=True)
         raise typer.Exit(1) from None
@@ -154,14 +157,20 @@ def not_half():
         interrupts.end()
 
 
-def _shown_once():
-    """Return a function that prints each warning once, without its place in the code."""
+def _shown_once(ctx=None):
+    """Return a function that prints each warning once, without its place in the code.
+
+    Parameters
+    ----------
+    ctx : typer.Context, default=None
+        Of the command, whose options replace parameters of Python in warnings.
+    """
     shown = set()
 
     def show(message, category, *_, **__):
         if issubclass(category, DeprecationWarning):
             return  # for those who write code: one library may not follow another yet
-        text = str(message)
+        text = str(message) if ctx is None else as_options(str(message), ctx)
         if category.__name__ == "LinAlgWarning":  # scipy: one per matrix, with numbers
             text = (
                 "Some features of the tile model are collinear up to rounding. The verdict shows "

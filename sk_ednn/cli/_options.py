@@ -31,7 +31,9 @@ DensityUnit = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print no progress, only results and warnings.")
+]
 Focus = Annotated[
     str,
     typer.Option(

@@ -247,6 +247,20 @@ def test_settings_of_the_training_are_passed_on_and_replaced(go, files):
     assert "--weight-decay" in said
 
 
+def test_warnings_name_options_of_the_command_line(go, files, monkeypatch):
+    from sk_ednn.atoms import _potential_kinds
+
+    monkeypatch.setattr(_potential_kinds, "_UNEVEN", 0.5)
+    said = go(f"fit train.extxyz {FAST} --members 2 -o p.ednn --force").stderr
+    assert "With --epochs instead of --max-seconds all are" in said and "max_epochs" not in said
+    other = [each.copy() for each in io.read(files / "train.extxyz", ":6")]
+    for k, each in enumerate(other):
+        each.info["my_energy"], each.info["your_energy"] = float(k), 2.0 * k
+    io.write(files / "several.extxyz", other)
+    said = go("fit several.extxyz -o no.ednn --epochs 1", 1).stderr
+    assert "--labels energy=my_energy" in said and "labels={" not in said
+
+
 def test_near_duplicates_of_structures_held_out_are_noted(go, files):
     atoms = labelled_atoms(10)
     for each in atoms[:10]:
