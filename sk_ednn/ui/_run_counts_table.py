@@ -15,7 +15,10 @@ _MOST_COUNTS = 500
 # Tables of what was predicted, by the kind of the run.
 _TABLES = {"count-predict": ("counts.xlsx", "counts.csv"), "predict": ("totals.csv", PREDICTIONS)}
 _REPORT = "report.html"  # a page for colleagues
-_FLAGS = {"unlike": "unlike the pictures of the fit", "range": "fuller or emptier than those"}
+_FLAGS = {
+    "unlike": "unlike the pictures of the fit",
+    "range": "fuller or emptier than those of the fit",
+}
 
 
 def draw_counts(counts, confidence, columns=None) -> None:

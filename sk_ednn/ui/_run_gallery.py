@@ -108,7 +108,8 @@ def draw_gallery(pictures, counting) -> None:
             with ui.expansion("What the colours mean").props("dense").classes("w-full"):
                 for words in _OF_OVERLAYS:
                     text("p", words, "small muted")
-        with ui.element("div").classes("gallery"):
+        # Overlays may have their picture beside them.
+        with ui.element("div").classes("gallery broad" if counting else "gallery"):
             for address, caption in pictures[:_MOST_PICTURES]:
                 with ui.element("figure"):
                     with link("", address, new_tab=True):
