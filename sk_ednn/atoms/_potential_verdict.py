@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from ..metrics import as_ratio, compared
+from ._potential_errors import averages, spreads
+from ._short_distances import shortest_distances, worst_are_close
 
 _NAMES = {"energy": "energies", "force": "forces", "stress": "stresses"}
 # Errors relative to those of the composition alone: a good potential is below the first in all
@@ -56,7 +60,9 @@ def verdict_of(errors, spreads, n_structures, *, held_back) -> dict:
     }
 
 
-def next_step(errors, over_spread, *, n_members=1, decays=False, by_novelty=None) -> str | None:
+def next_step(
+    errors, over_spread, *, n_members=1, decays=False, by_novelty=None, closest=None
+) -> str | None:
     """Return what to try, or None if the potential is good and its errors agree.
 
     Parameters
@@ -72,6 +78,9 @@ def next_step(errors, over_spread, *, n_members=1, decays=False, by_novelty=None
         Whether it was fitted with weight decay.
     by_novelty : dict, default=None
         Errors of novel structures held back, and of the others: `Measured.by_novelty`.
+    closest : float, default=None
+        The distance of atoms in the structures with the largest errors, if it is unusually short
+        and the potential was fitted without repulsion; of `worst_are_close`.
 
     Examples
     --------
@@ -80,6 +89,13 @@ def next_step(errors, over_spread, *, n_members=1, decays=False, by_novelty=None
     >>> print(next_step(errors, {"force": 0.2}, n_members=4))
     errors of forces are 10 times smaller for the structures learned from than for those held back
     (overfitting): add structures like those held back, or --weight-decay 0.3
+
+    Where atoms come close, the repulsion of nuclei need not be learned:
+
+    >>> step = next_step(errors, {"force": 0.2}, n_members=4, decays=True, closest=0.7)
+    >>> print(step.partition("add ")[2])
+    --repulsion, since the largest errors are of structures with atoms unusually close, 0.7 times
+    the sum of their covalent radii, or structures like those held back
     """
     if "test" not in errors:
         return (
@@ -97,6 +113,7 @@ def next_step(errors, over_spread, *, n_members=1, decays=False, by_novelty=None
         added = f"{some}, or {tries[-1]}" if some else tries[-1]
         if by_novelty:
             added = _of_novel(by_novelty, widest) or added
+        added = _with_repulsion(closest, added)
         return (
             ("" if poor else "it is good; for more accuracy: ")
             + f"errors of {_NAMES[widest]} are {gaps[widest]:.2g} times smaller for the structures "
@@ -111,11 +128,86 @@ def next_step(errors, over_spread, *, n_members=1, decays=False, by_novelty=None
     )
     others = [kind for kind in gaps if kind not in poor and gaps[kind] >= _OVERFITTED]
     if not others:
-        return f"{text}, or add structures"
+        return f"{text}, or add {_with_repulsion(closest, 'structures')}"
     most = max(others, key=lambda kind: gaps[kind])
     return (
         f"{text}; those of {_NAMES[most]} are {gaps[most]:.2g} times smaller (overfitting): add "
-        "structures"
+        f"{_with_repulsion(closest, 'structures')}"
+    )
+
+
+class Judged(NamedTuple):
+    """Errors of a fit, and what follows from them, for the terminal and the report alike.
+
+    Attributes
+    ----------
+    errors, spreads : dict of str to dict
+        Results of `averages` and `spreads` in `_potential_errors`, by part of the data.
+    verdict : dict
+        Result of `verdict_of`.
+    step : str or None
+        Result of `next_step`.
+    by_novelty : dict
+        Errors of novel structures held back, and of the others; empty if they are not known.
+    """
+
+    errors: dict
+    spreads: dict
+    verdict: dict
+    step: str | None
+    by_novelty: dict
+
+
+def judged(potential, train, test=None) -> Judged:
+    """Compare the errors of a potential, and say what to try.
+
+    Parameters
+    ----------
+    potential : EDNNPotential
+    train : Measured
+    test : Measured, default=None
+        Structures held back, with their novelty if it is known.
+    """
+    known = {"train": train, **({} if test is None else {"test": test})}
+    errors = {which: averages(part.errors) for which, part in known.items()}
+    of_parts = {which: spreads(part.data) for which, part in known.items()}
+    shown = "train" if test is None else "test"
+    verdict = verdict_of(
+        errors[shown], of_parts[shown], len(known[shown].data.places), held_back=test is not None
+    )
+    by_novelty = {} if test is None else test.by_novelty()
+    step = next_step(
+        errors, verdict["over_spread"], n_members=potential.n_members,
+        decays=bool(getattr(potential.trainer, "weight_decay", None)), by_novelty=by_novelty,
+        closest=None if test is None or _repels(potential) else _closest(test, verdict),
+    )  # fmt: skip
+    return Judged(errors, of_parts, verdict, step, by_novelty)
+
+
+def _repels(potential) -> bool:
+    """Return True if a potential has the repulsion of nuclei already, or cannot have it."""
+    is_image = potential._reach is None
+    return is_image or potential.repulsion or bool(getattr(potential.trainer, "repulsion", False))
+
+
+def _closest(part, verdict) -> float | None:
+    """Return the distance of atoms where errors of the worst quantity are largest, if short."""
+    over_spread = verdict["over_spread"]
+    if not over_spread:
+        return None
+    worst = max(over_spread, key=lambda kind: over_spread[kind])
+    column = {"energy": "energy", "force": "force_rmse", "stress": "stress_mae"}[worst]
+    distances = shortest_distances(part.data.structures)
+    return worst_are_close(part.by_structure()[column], distances)
+
+
+def _with_repulsion(closest, added) -> str:
+    """Return what to add, with the repulsion of nuclei first if the worst atoms are close."""
+    if closest is None:
+        return added
+    return (
+        "--repulsion, since the largest errors are of structures with atoms unusually close, "
+        f"{closest:.2g} times the sum of their covalent radii, or {added}"
     )
 
 

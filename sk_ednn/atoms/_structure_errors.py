@@ -23,6 +23,10 @@ _COLUMNS = {
 }
 
 
+# What titles of `parts_by_novelty` mean.
+NOVEL = "novel: structures with atoms whose surroundings are unlike those of the fit"
+
+
 class Measured(NamedTuple):
     """Labelled structures, and the predictions and errors of a potential for them.
 
@@ -193,6 +197,29 @@ def compared(potential, data, *, novelty=False) -> Measured:
         return found
     atoms = potential._novelty_of(data.structures)
     return found._replace(novelty=np.split(atoms, data.structures.offsets[1:-1]))
+
+
+def parts_by_novelty(found, which="") -> dict[str, dict]:
+    """Return the errors of novel structures and of others, by the titles of tables.
+
+    Parameters
+    ----------
+    found : dict
+        Result of `Measured.by_novelty`.
+    which : str, default=""
+        Name of the part of the data, with which titles begin.
+
+    Examples
+    --------
+    >>> from sk_ednn.atoms._structure_errors import parts_by_novelty
+    >>> parts_by_novelty({"unlike": {"structures": 5, "errors": {"energy_mae": 2.0}}}, "test")
+    {'test, 5 novel': {'energy_mae': 2.0}}
+    """
+    titles = {"unlike": "novel", "alike": "not novel"}
+    return {
+        f"{which}{', ' if which else ''}{part['structures']} {titles[kind]}": part["errors"]
+        for kind, part in found.items()
+    }
 
 
 def trust_in(potential, part) -> dict[str, np.ndarray]:

@@ -84,14 +84,15 @@ def _say(options, text) -> None:
 def show(result) -> None:
     """Print the errors."""
     if "spreads" in result:  # of a potential
-        from ._potential_tables import NOVEL, parts_by_novelty, show_errors, show_groups
+        from ..atoms._structure_errors import NOVEL, parts_by_novelty
+        from ._potential_tables import show_errors, show_groups
 
         part = f"{result['structures']} structures"
         parts = {part: result["errors"]}
         learned = result.get("learned_from")
         if learned is not None and "errors" in learned:
             parts[f"{result['structures'] - learned['structures']} others"] = learned["errors"]
-        of = "" if learned is None else "others, "
+        of = "" if learned is None else "others"
         parts |= parts_by_novelty(result.get("by_novelty", {}), of)
         show_errors(parts, {part: result["spreads"]})
         if "by_novelty" in result:

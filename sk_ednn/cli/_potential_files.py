@@ -33,14 +33,12 @@ def write(ctx, options, potential, taken, known, groups, key, result) -> None:
     }
     result["sha256"] = model_files.save(potential, options.output, unit="eV", about=about)
     if options.report is not None:
-        from ..report import potential_report
-        from ..report._potentials import HELD_BACK, TRAINING
+        from ..report._potentials import HELD_BACK, TRAINING, report_of
 
         about = about_fit(ctx, options, result, result["seconds"])
         names = {"train": TRAINING, "test": HELD_BACK}
-        page = potential_report(
-            potential, taken["train"], test=taken.get("test"), about=about,
-            names={names[which]: part.data.places for which, part in known.items()},
+        page = report_of(
+            potential, {names[which]: part for which, part in known.items()}, about=about,
             groups=None if groups is None else {names[k]: each for k, each in groups.items()},
         )  # fmt: skip
         page.save(options.report)

@@ -42,9 +42,7 @@ def run(ctx, options, read, say) -> dict[str, Any]:
         The output of ``--json``.
     """
     from ..atoms._potential_committee import checkpoint_of
-    from ..atoms._potential_errors import averages
-    from ..atoms._potential_errors import spreads as spreads_of
-    from ..atoms._potential_verdict import next_step, verdict_of
+    from ..atoms._potential_verdict import judged
     from ..atoms._structure_errors import measured
     from ..structures._files import naming
 
@@ -105,8 +103,7 @@ def run(ctx, options, read, say) -> dict[str, Any]:
         }  # fmt: skip
     if "test" in known:
         potential._keep_held_out(known["test"])
-    errors = {which: averages(part.errors) for which, part in known.items()}
-    spreads = {which: spreads_of(part.data) for which, part in known.items()}
+    found = judged(potential, known["train"], known.get("test"))
     result: dict[str, Any] = {
         "model": potential.model,
         "strategy": "PotentialTrainer",
@@ -118,22 +115,13 @@ def run(ctx, options, read, say) -> dict[str, Any]:
         "processor_seconds": round(processor_seconds, 3),
         "labels": potential.labels_,
         "output": str(options.output),
-        **errors,
-        "spreads": spreads,
+        **found.errors,
+        "spreads": found.spreads,
+        "verdict": found.verdict,
     }
-    judged = "test" if "test" in taken else "train"
-    result["verdict"] = verdict_of(
-        errors[judged], spreads[judged], len(taken[judged]), held_back=judged == "test"
-    )
-    step = next_step(
-        errors, result["verdict"]["over_spread"], n_members=potential.n_members,
-        decays=bool(getattr(potential.trainer, "weight_decay", None)),
-        by_novelty=known["test"].by_novelty() if "test" in known else None,
-    )  # fmt: skip
-    result |= {} if step is None else {"next": step}
+    result |= {} if found.step is None else {"next": found.step}
+    result |= {"by_novelty": found.by_novelty} if found.by_novelty else {}
     if "test" in known:
-        by_novelty = known["test"].by_novelty()
-        result |= {"by_novelty": by_novelty} if by_novelty else {}
         result["interval"] = about_structures(
             potential.held_out_, potential.std_factors.get("energy")
         )
@@ -141,7 +129,8 @@ def run(ctx, options, read, say) -> dict[str, Any]:
     if shown_by is not None:
         by_part = {which: shown_by[some] for which, some in parts.items()}
     if by_part is not None:
-        result["groups"] = groups_as_dict(known[judged], by_part[judged], key)
+        shown = "test" if "test" in known else "train"
+        result["groups"] = groups_as_dict(known[shown], by_part[shown], key)
     _runs.forget(options, potential, potential.trainer)
     _runs.log_stage(options, "measure")
     if thin:

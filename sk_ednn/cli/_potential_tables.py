@@ -6,18 +6,18 @@ import typer
 
 from ._report import show_files
 
-# What titles of `parts_by_novelty` mean.
-NOVEL = "novel: structures with atoms whose surroundings are unlike those of the fit"
 # Groups whose errors are printed.
 _GROUPS = 12
 
 
 def show(result) -> None:
     """Print the result of a fit."""
+    from ..atoms._structure_errors import NOVEL, parts_by_novelty
+
     parts = [which for which in ("train", "test") if which in result]
     errors = {which: result[which] for which in parts}
-    of_test = parts_by_novelty(result.get("by_novelty", {}))
-    errors |= {f"test, {title}": values for title, values in of_test.items()}
+    of_test = parts_by_novelty(result.get("by_novelty", {}), "test")
+    errors |= of_test
     show_errors(errors, result["spreads"])
     if of_test:
         typer.echo(NOVEL)
@@ -35,22 +35,6 @@ def show(result) -> None:
     )
     if "written" in result:
         typer.echo(f"errors of each structure written to {result['written']}")
-
-
-def parts_by_novelty(found, of="") -> dict[str, dict]:
-    """Return errors by part of the data, as `show_errors` takes them.
-
-    Parameters
-    ----------
-    found : dict
-        Result of `Measured.by_novelty`.
-    of : str, default=""
-        Put before the titles of the parts.
-    """
-    titles = {"unlike": "novel", "alike": "not novel"}
-    return {
-        f"{of}{part['structures']} {titles[kind]}": part["errors"] for kind, part in found.items()
-    }
 
 
 def show_groups(groups) -> None:

@@ -9,11 +9,11 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..atoms._potential_committee import members_of
-from ..atoms._potential_errors import GPA, averages, spreads, table_of
-from ..atoms._potential_verdict import next_step, verdict_of
-from ..atoms._structure_errors import Measured, measured
+from ..atoms._potential_errors import GPA, table_of
+from ..atoms._potential_verdict import judged
+from ..atoms._structure_errors import NOVEL, Measured, measured, parts_by_novelty
 from ..structures._elements import symbol
-from . import _figures, _numbers, _page, _sections
+from . import _figures, _numbers, _page, _sections, _trust
 from ._page import Value, number
 from ._result import FitReport
 from ._svg import drawing, require_matplotlib
@@ -21,6 +21,10 @@ from ._svg import drawing, require_matplotlib
 TRAINING, HELD_BACK = _sections.TRAINING, _sections.HELD_BACK
 # Rows of tables, and points of a figure.
 _WORST, _GROUPS, _STRUCTURES, _POINTS = 10, 20, 1_000, 20_000
+# Means over groups of fewer structures say little.
+_LARGE = 5
+# Parameters of a potential that are those of its trainer, if all are None.
+_LIMITS = ("max_epochs", "max_seconds")
 _KINDS = (("energy", "energies", "meV/atom"), ("force", "forces", "meV/Å"),
           ("stress", "stresses", "GPa"))  # fmt: skip
 
@@ -31,8 +35,9 @@ def potential_report(
     """Report on one page how a potential was fitted and how accurate it is.
 
     The page contains the labels that were read, the errors of energies, forces and stresses in
-    meV/atom, meV/Å and GPa, a verdict, their parity, errors by composition, by number of atoms and
-    by group, those of each structure that was held out, and the curve of the training.
+    meV/atom, meV/Å and GPa, also of structures with novel atoms and of others, a verdict, their
+    parity, errors beside intervals, by composition, by number of atoms and by group, those of each
+    structure that was held out with its interval and novelty, and the curve of the training.
 
     Parameters
     ----------
@@ -61,40 +66,59 @@ def potential_report(
     MissingExtraError
         If matplotlib is not installed.
     """
-    require_matplotlib()
     check_is_fitted(potential)
     given = {TRAINING: structures} | ({} if test is None else {HELD_BACK: test})
     parts = {
-        which: measured(potential, some, places=(names or {}).get(which))
+        which: measured(
+            potential, some, places=(names or {}).get(which), novelty=which == HELD_BACK
+        )
         for which, some in given.items()
     }
+    return report_of(potential, parts, title=title, about=about, groups=groups)
+
+
+def report_of(potential, parts, *, title=None, about=None, groups=None):
+    """Return the report of a potential whose errors were measured; see `potential_report`.
+
+    Parameters
+    ----------
+    potential : EDNNPotential
+    parts : dict of str to Measured
+        Of the parts "training" and, if there is one, "held back", with its novelty.
+    title, about, groups
+        As in `potential_report`.
+    """
+    require_matplotlib()
     shown_as = HELD_BACK if HELD_BACK in parts else TRAINING
     shown = parts[shown_as]
-    of_parts = {which: spreads(part.data) for which, part in parts.items()}
+    found = judged(potential, parts[TRAINING], parts.get(HELD_BACK))
+    as_shown = {"train": TRAINING, "test": HELD_BACK}
     numbers: dict[str, Any] = {
-        "errors": {which: averages(part.errors) for which, part in parts.items()},
+        "errors": {as_shown[which]: errors for which, errors in found.errors.items()},
         "labels": {which: part.data.labels for which, part in parts.items()},
         "versions": _numbers.versions(),
+        "verdict": found.verdict,
     }
-    numbers["verdict"] = verdict_of(
-        numbers["errors"][shown_as], of_parts[shown_as], len(shown.data.places),
-        held_back=shown_as == HELD_BACK,
-    )  # fmt: skip
+    numbers |= {} if found.step is None else {"next": found.step}
+    of_novel = parts_by_novelty(found.by_novelty, HELD_BACK)
+    numbers |= {"by novelty": of_novel} if of_novel else {}
+    of_parts = {as_shown[which]: spread for which, spread in found.spreads.items()}
     numbers["by composition"] = _rows_by(shown, shown.formulas())
     numbers["by number of atoms"] = _rows_by(shown, shown.data.structures.sizes)
     if groups is not None:
         numbers["by group"] = _rows_by(shown, groups[shown_as])
     numbers["structures"] = _rows_of(shown)
+    trust = _trust.of(potential, shown)
     with drawing():
         sections = [
             _page.section("Data", _data(parts)),
             _page.section(
                 "Errors",
-                *_verdict(numbers, potential),
-                *_errors(numbers["errors"], of_parts),
+                *_verdict(found),
+                *_errors({**numbers["errors"], **of_novel}, of_parts),
                 _parity(parts),
             ),
-            _page.section("Where it errs", *_where(numbers, shown_as)),
+            _page.section("Where it errs", *_where(numbers, shown_as, trust)),
             *_page.sections("Training", _training(potential.history_)),
             _page.section("Model", _model(potential)),
             _page.section("How it was made", *_sections.provenance(about, numbers["versions"])),
@@ -137,7 +161,7 @@ def _rows_by(part: Measured, groups) -> list[tuple]:
 def _rows_of(part: Measured) -> list[tuple]:
     """Return rows (place, atoms, meV/atom, meV/Å, GPa), largest errors of energies first."""
     columns = part.by_structure()
-    order = np.argsort(-np.nan_to_num(np.abs(columns["energy"])), kind="stable").tolist()
+    order = _trust.order_of(part)
     sizes = part.data.structures.sizes
     return [
         (
@@ -183,16 +207,9 @@ def _data(parts):
     return _page.table(rows, ["", *parts])
 
 
-def _verdict(numbers, potential):
-    verdict = numbers["verdict"]
-    words = verdict["words"]
+def _verdict(found):
+    words, step = found.verdict["words"], found.step
     yield _page.element("p", f"{words[0].upper()}{words[1:]}")
-    names = {TRAINING: "train", HELD_BACK: "test"}
-    errors = {names[which]: of_part for which, of_part in numbers["errors"].items()}
-    step = next_step(
-        errors, verdict["over_spread"], n_members=potential.n_members,
-        decays=bool(getattr(potential.trainer, "weight_decay", None)),
-    )  # fmt: skip
     if step is not None:
         yield _page.note(f"{step[0].upper()}{step[1:]}.")
 
@@ -206,26 +223,31 @@ def _errors(errors, of_parts):
     yield _page.table(
         rows, ["", "mean absolute", "median", "root mean square", "spread"],
         caption="Forces and stresses by component; the spread is the error of the composition "
-        "alone, with forces and stresses of zero",
+        "alone, with forces and stresses of zero"
+        + (f"; {NOVEL}" if len(errors) > len(of_parts) else ""),
     )  # fmt: skip
 
 
 def _parity(parts):
-    figures = []
+    known = {}
     for kind, names, _ in _KINDS:
         pairs = {which: _pairs(part, kind) for which, part in parts.items()}
         if any(len(true) for true, _ in pairs.values()):
-            figures.append(_page.figure(_drawn_parity(pairs, names, kind), f"parity-{kind}"))
-    return _page.figures(*figures)
+            known[kind] = names, pairs
+    edge = 3.0 if len(known) == 3 else 4.2  # in inches, so that they fill a row of the page
+    return _page.figures(*(
+        _page.figure(_drawn_parity(pairs, names, kind, edge), f"parity-{kind}")
+        for kind, (names, pairs) in known.items()
+    ))  # fmt: skip
 
 
-def _drawn_parity(pairs, names, kind):
+def _drawn_parity(pairs, names, kind, edge):
     from matplotlib.figure import Figure
 
     from ..inspection._plot._style import COLOURS, GREY
 
     unit = {"energy": "eV/atom", "force": "eV/Å", "stress": "GPa"}[kind]
-    axes = Figure(figsize=(3.6, 3.6), layout="constrained").subplots()
+    axes = Figure(figsize=(edge, edge), layout="constrained").subplots()
     ends = []
     for k, (which, (true, estimates)) in enumerate(pairs.items()):
         if not len(true):
@@ -244,23 +266,36 @@ def _drawn_parity(pairs, names, kind):
     return _figures.Drawn(axes.figure, caption, caption)
 
 
-def _where(numbers, which):
+def _where(numbers, which, trust):
+    if trust.half_width is not None:
+        drawn = _trust.drawn(trust)
+        yield _page.figures(_page.figure(drawn, "intervals"))
     units = [unit for _, _, unit in _KINDS]
     for name in ("composition", "number of atoms", "group"):
         groups = numbers.get(f"by {name}", ())
         if len(groups) > 1 or (name == "composition" and groups):
             rows = [[str(group), f"{n:,}", *map(Value, values)] for group, n, *values in groups]
-            yield _page.table(
+            table = _page.table(
                 rows[:_GROUPS], [name, "structures", *units],
                 caption=f"Mean absolute errors by {name}, {which}: of the structures' energies, "
                 f"and of all components of forces and stresses{_cut(rows, _GROUPS)}",
             )  # fmt: skip
-    rows = [[place, f"{n:,}", *map(Value, values)] for place, n, *values in numbers["structures"]]
-    header = ["structure", "atoms", *units]
+            sizes = [n for _, n, *_ in groups]
+            if np.median(sizes) >= _LARGE:
+                yield table
+            else:
+                words = f"Errors by {name}: {len(sizes):,} groups of up to {max(sizes):,}"
+                summary = _page.element("summary", words if len(sizes) > 1 else f"Errors by {name}")
+                yield _page.element("details", None, summary, table)
+    rows = [
+        [place, f"{n:,}", *map(Value, values), *more]
+        for (place, n, *values), more in zip(numbers["structures"], trust.cells(), strict=True)
+    ]
+    header = ["structure", "atoms", *units, *trust.titles]
     yield _page.table(
         rows[:_WORST], header,
         caption=f"Largest errors of energies, {which}: predicted minus true energy, and the mean "
-        "of the components of forces and stresses",
+        f"of the components of forces and stresses{trust.explained}",
     )  # fmt: skip
     if len(rows) > _WORST:
         summary = _page.element("summary", f"All structures, {which}{_cut(rows, _STRUCTURES)}")
@@ -279,7 +314,7 @@ def _training(history):
 
     from ..inspection._plot._style import COLOURS
 
-    axes = Figure(figsize=(5.2, 3.2), layout="constrained").subplots()
+    axes = Figure(figsize=(9.6, 3.4), layout="constrained").subplots()
     members = sorted({row.get("member", 1) for row in history})
     for k, (key, name) in enumerate(
         {"energy": "energies", "force": "forces", "stress": "stresses", "valid_loss": "held out"}
@@ -308,7 +343,14 @@ def _training(history):
 
 
 def _model(potential):
-    params = {key: repr(value) for key, value in potential.get_params(deep=False).items()}
+    given = potential.get_params(deep=False)
+    trainer = given["trainer"]
+    if trainer is not None:
+        if all(given[name] is None for name in _LIMITS):
+            given |= {name: getattr(trainer, name) for name in _LIMITS}
+        rest = {k: v for k, v in trainer.get_params(deep=False).items() if k not in _LIMITS}
+        given["trainer"] = type(trainer)(**rest)
+    params = {key: repr(value) for key, value in given.items()}
     members = members_of(potential.potential_)
     fitted = members[0]
     if hasattr(fitted, "network"):

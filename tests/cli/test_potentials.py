@@ -1,6 +1,7 @@
 """Potentials on the command line: fit, evaluate, predict, relax, md."""
 
 import csv
+import html
 import json
 import re
 import signal
@@ -59,6 +60,9 @@ def test_structures_with_forces_become_a_potential(go, files):
     page = (files / "p.html").read_text(encoding="utf-8")
     assert "Errors by composition" in page.replace("Mean absolute errors", "Errors")
     assert "train.extxyz" in page and "meV/atom" in page
+    text = html.unescape(page)
+    for words in (result["verdict"]["words"], result["next"]):
+        assert f"{words[0].upper()}{words[1:]}" in text  # as the terminal says
 
 
 def test_a_table_is_shown_and_progress(go):

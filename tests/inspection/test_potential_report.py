@@ -1,5 +1,7 @@
 """The page on a potential: its numbers are the errors, and the worst come first."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ pytest.importorskip("torch")
 pytest.importorskip("vesin")
 pytest.importorskip("ase")
 
-from sk_ednn.atoms import EDNNPotential
+from sk_ednn.atoms import EDNNPotential, PotentialTrainer
 from sk_ednn.report import fit_report, potential_report
 from tests._labelled import labelled_atoms, with_labels
 
@@ -107,3 +109,57 @@ def test_a_page_without_held_back_structures_does_not_judge(fitted):
     html = potential_report(potential, train).html
     assert "Its errors were not measured" in html and "Not measured, because no" in html
     assert "is good" not in html
+
+
+def test_novel_structures_and_intervals_are_shown_where_they_are_known(fitted):
+    potential, train, _ = fitted
+    alike = [atoms.copy() for atoms in train[:8]]
+    for k, atoms in enumerate(alike):
+        atoms.rattle(0.001, seed=k)
+        with_labels(atoms)
+    test = [*alike, *labelled_atoms(4, seed=7)]
+    report = potential_report(potential, train, test=test)
+    novelty = [each.max() for each in potential.novelty(test)]
+    n_novel = sum(each > 1 for each in novelty)
+    assert 0 < n_novel < 12
+    of_novel = report.numbers["by novelty"]
+    assert list(of_novel) == [
+        f"held back, {n_novel} novel", f"held back, {12 - n_novel} not novel"
+    ]  # fmt: skip
+    chosen = [atoms for atoms, each in zip(test, novelty, strict=True) if each > 1]
+    assert of_novel[f"held back, {n_novel} novel"] == pytest.approx(potential.errors(chosen))
+    assert f"held back, {n_novel} novel, energy (meV/atom)" in report.html
+    assert report.numbers["next"].replace('"', "&quot;")[1:] in report.html
+    assert ">novelty<" in report.html and "± 90 %" not in report.html
+    calibrated = clone_of(potential).calibrate(test)
+    html = potential_report(calibrated, train, test=test).html
+    assert "± 90 % (meV/atom)" in html and 'id="intervals' in html
+    assert "The intervals rest on these errors" in html
+    others = potential_report(calibrated, train, test=labelled_atoms(3, seed=8)).html
+    assert "± 90 % (meV/atom)" in others and "The intervals rest on" not in others
+
+
+def clone_of(potential):
+    """Return a potential with the same fit, which a calibration leaves as it is."""
+    vars(other := EDNNPotential()).update(vars(potential))
+    return other
+
+
+@pytest.mark.parametrize("n", [4, 5, 8])
+def test_small_groups_are_folded(fitted, n):
+    potential, train, _ = fitted
+    test = labelled_atoms(2 * n, seed=9)
+    groups = {"held back": ["melt", "slab"] * n}
+    page = potential_report(potential, train, test=test, groups=groups).html
+    assert ("Errors by group: 2 groups of up to" in page) == (n < 5)
+    assert "Mean absolute errors by group" in page
+
+
+@pytest.mark.parametrize("limits", [{"max_epochs": 2}, {"trainer": PotentialTrainer(max_epochs=2)}])
+def test_limits_of_the_training_are_shown_once(fitted, limits):
+    _, train, _ = fitted
+    potential = EDNNPotential(cutoff=4.0, network_params=SMALL, random_state=0, **limits).fit(train)
+    page = potential_report(potential, train).html
+    assert re.search(r">max_epochs</th><td>2<", page)
+    assert "PotentialTrainer(max_" not in page
+    assert potential.get_params()["max_epochs"] == limits.get("max_epochs")
