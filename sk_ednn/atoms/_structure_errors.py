@@ -96,7 +96,7 @@ class Measured(NamedTuple):
 
     def _is_unlike(self, above=1.0) -> np.ndarray:
         """Return which structures have atoms unlike those of the fit, (n_structures,)."""
-        return np.array([each.max(initial=0.0) > above for each in self.novelty], dtype=bool)
+        return np.array([each.max(initial=0.0) > above for each in self.novelty or ()], dtype=bool)
 
     def by_novelty(self, above=1.0, among=None) -> dict[str, dict]:
         """Return errors of structures with atoms unlike those of the fit, and of all others.

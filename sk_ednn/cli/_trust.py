@@ -15,6 +15,7 @@ from ._predicted_structures import (
     predicted_by,
     sized,
 )
+from ._widths_of_intervals import why_wider
 
 
 class Trust(NamedTuple):
@@ -64,6 +65,20 @@ def trust_for(model, structure) -> Trust:
     return Trust(found)
 
 
+def _joined(found) -> PredictedStructures:
+    """Return the intervals of all structures as one prediction."""
+    widening = None
+    if all(each.widening is not None for each in found):
+        names = found[0].widening
+        widening = {k: np.concatenate([each.widening[k] for each in found]) for k in names}
+    return PredictedStructures(
+        np.concatenate([each.energies for each in found]),
+        np.concatenate([each.sizes for each in found]),
+        half_width=np.concatenate([each.half_width for each in found]),
+        widening=widening,
+    )
+
+
 def on_what(model, trusts) -> list[str]:
     """Return on what intervals rest, or why there are none, and how many atoms are unlike the fit.
 
@@ -79,6 +94,9 @@ def on_what(model, trusts) -> list[str]:
     largest = max(int(each.sizes.max()) for each in found) if known else None
     widths = [each.widths for each in found if known and each.widths is not None]
     of_all = np.concatenate(widths) if widths else None
-    lines = [basis(held_out_of(model), "structure", largest, of_all)]
+    held_out = held_out_of(model)
+    words = basis(held_out, "structure", largest, of_all)
+    why = why_wider(held_out, _joined(found)) if known else None
+    lines = [f"{words}. {why[0].upper()}{why[1:]}" if why else words]
     novelties = [atoms for each in found for atoms in each.novelty or ()]
     return lines + ([novelty_line(counted(novelties))] if novelties else [])
