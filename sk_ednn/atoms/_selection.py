@@ -17,6 +17,9 @@ _N_RADIAL, _N_ANGULAR, _COMPONENTS, _AT_ONCE = 10, 4, 32, 5000
 # Lower bound of the spread of a component, relative to the widest: a narrow one is mostly noise, of
 # which there is much in many dimensions. Below the second, a descriptor only varies by rounding.
 _FLOOR, _LEAST = 0.1, 1e-6
+# Part of the first distance below which structures that are left are taken for represented, and
+# the most beyond those chosen that are tried for it.
+_REPRESENTED, _MOST_MORE = 0.5, 200
 # Decimals of distances that are compared, so that equal ones are equal on every processor.
 _DECIMALS = 7
 
@@ -27,6 +30,7 @@ class Selection(NamedTuple):
     indices: np.ndarray  # (n,)
     distances: np.ndarray  # (n,), to the nearest one chosen before; NaN for those drawn at random
     left: float  # the largest distance of a structure that was left from those chosen
+    more: int = 0  # that bring this below half the first distance; 0 if it is, or they are many
 
 
 def select_structures(structures, n, *, known=None, unlike=None, cutoff=5.5, random_state=None):
@@ -129,7 +133,44 @@ def selection(
         distances.append(distance)
         _approach(nearest, points, points[index])
         nearest[index] = -1.0  # is not chosen again, even if all others are equal to it
-    return Selection(np.array(chosen), np.array(distances), max(0.0, float(nearest.max())))
+    left = max(0.0, float(nearest.max()))
+
+    def add() -> float:
+        index = int(_rounded(nearest).argmax())
+        _approach(nearest, points, points[index])
+        nearest[index] = -1.0
+        return float(nearest.max())
+
+    return Selection(np.array(chosen), np.array(distances), left, more_for(distances, left, add))
+
+
+def more_for(distances, left, add) -> int:
+    """Return how many more structures represent those that are left.
+
+    Parameters
+    ----------
+    distances : sequence of float
+        Of those chosen, NaN for some.
+    left : float
+        The largest distance of those left.
+    add : callable
+        Adds the farthest of them to those chosen; returns the largest distance then.
+
+    Examples
+    --------
+    >>> from sk_ednn.atoms._selection import more_for
+    >>> rest = iter([0.7, 0.4])
+    >>> more_for([1.0, 0.9], 0.8, lambda: next(rest)), more_for([1.0, 0.9], 0.5, None)
+    (2, 0)
+    """
+    first = next((each for each in distances if each > 0), np.inf)
+    if np.isinf(first):
+        return 0
+    for more in range(_MOST_MORE + 1):
+        if left <= _REPRESENTED * first:
+            return more
+        left = add()
+    return 0
 
 
 def default_unlike(has_known) -> float:

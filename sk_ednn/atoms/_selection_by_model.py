@@ -7,7 +7,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from ._known_structures import digests_of
 from ._potential_kinds import features_of
-from ._selection import Selection, require_number
+from ._selection import Selection, more_for, require_number
 
 
 def selection_unlike(potential, structures, n) -> Selection:
@@ -41,15 +41,21 @@ def selection_unlike(potential, structures, n) -> Selection:
     known = np.isin(digests_of(batch), getattr(potential, "digests_", ()))
     nearest[known[batch.owners]] = 0.0
     chosen, distances, left = [], [], np.ones(len(batch), dtype=bool)
-    for _ in range(n):
+
+    def add() -> float:
+        """Choose the farthest; return the largest distance of those left."""
         means = np.where(left, _means(nearest, batch), -1.0)
         k = int(np.round(means, 7).argmax())
         chosen.append(k)
         distances.append(float(means[k]))
         left[k] = False
         _approach(nearest, points, slice(*batch.offsets[k : k + 2]))
-    rest = _means(nearest, batch)[left]
-    return Selection(np.array(chosen), np.array(distances), float(rest.max(initial=0.0)))
+        return float(_means(nearest, batch)[left].max(initial=0.0))
+
+    for _ in range(n):
+        rest = add()
+    more = more_for(distances[:n], rest, add)
+    return Selection(np.array(chosen[:n]), np.array(distances[:n]), rest, more)
 
 
 def _means(nearest, batch) -> np.ndarray:

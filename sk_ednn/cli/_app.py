@@ -293,7 +293,9 @@ def select(
         str | None,
         typer.Option(
             help="Files of structures that have labels, or the model file of a potential that "
-            "learned from them: others are chosen."
+            "learned from them: others are chosen. Files compare whole structures, and suit any "
+            "model; a model compares atoms by what it learned, and suits its own next fit. The "
+            "choices and the units of distances differ."
         ),
     ] = None,
     unlike: Annotated[

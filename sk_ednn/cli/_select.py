@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,19 @@ from ._paths import check_paths, may_replace
 from ._structure_names import are_structures
 from ._wanted import note
 
+# By whether a model is known: how the other choice differs.
+_OTHER_WAY = {
+    True: (
+        "chosen for atoms that the potential does not know, to improve it; --known with the files "
+        "of its structures compares whole structures instead, without a model"
+    ),
+    False: (
+        "chosen for structures unlike the known ones as a whole, for any model; once a potential "
+        "is fitted to these, --known MODEL.ednn chooses for atoms that it does not know"
+    ),
+}
+# More of a pool than this part are not advised: they hardly are a choice.
+_OF_POOL = 0.5
 _STRUCTURES, _TABLES = (".extxyz", ".xyz", ".traj"), (".csv",)
 
 
@@ -87,7 +101,8 @@ def run(options) -> dict[str, Any]:
         "pool": len(pool.structures), "known": 0 if known is None else len(known),
         **({"model": options.known} if by_model else {}),
         "random": random, "unlike": options.number - random, "chosen": rows,
-        "left": chosen.left, "output": str(options.output),
+        "left": chosen.left, "more": _more(chosen, len(pool.structures), unlike),
+        "output": str(options.output),
     }  # fmt: skip
 
 
@@ -106,6 +121,20 @@ def _potential(path):
     return potential
 
 
+def _more(chosen, n_pool, unlike) -> int:
+    """Return how many structures would represent the pool, beyond those chosen; 0 if it is small.
+
+    Parameters
+    ----------
+    chosen : Selection
+    n_pool : int
+    unlike : float
+        The part of them that is chosen for being unlike others.
+    """
+    more = math.ceil(chosen.more / unlike) if unlike else 0
+    return more if len(chosen.indices) + more <= _OF_POOL * n_pool else 0
+
+
 def _number(distance) -> float | None:
     return None if np.isnan(distance) else float(distance)
 
@@ -121,18 +150,25 @@ def show(result) -> None:
     )
     distances = [row["distance"] for row in result["chosen"] if row["distance"] is not None]
     if distances:
-        of_model = ", the mean novelty of its atoms," if "model" in result else ""
+        of_model = "model" in result
+        what = (
+            "the mean novelty of its atoms (1: as the outermost of the fit)" if of_model
+            else "in standard deviations of means and extremes over the atoms of a structure"
+        )  # fmt: skip
         typer.echo(
-            f"distance{of_model} from the nearest of those chosen before: {distances[0]:.3g} for "
+            f"distance, {what}, from the nearest of those chosen before: {distances[0]:.3g} for "
             f"the first of these, {distances[-1]:.3g} for the last; at most {result['left']:.3g} "
             "for those left"
         )
         if distances[0] == 0:
             note("All structures of the pool are equal to known ones: a label adds nothing.")
-        elif result["left"] > 0.5 * distances[0]:
-            more = ", or a larger --unlike" if result["random"] else ""
+        elif result["more"]:
+            larger = ", or a larger --unlike" if result["random"] else ""
             note(
                 "Some structures are left that are nearly as far from all others as the first that "
-                f"was chosen: choose more{more}."
+                f"was chosen. With {len(result['chosen']) + result['more']:,} structures, none "
+                f"would be more than half as far: choose about so many{larger}."
             )
+        if result["known"] or of_model:
+            typer.echo(_OTHER_WAY[of_model])
     typer.echo(f"written to {result['output']}")

@@ -103,6 +103,7 @@ def test_a_potential_knows_the_structures_that_it_learned_from(go, pool):
     assert distances[0] == pytest.approx(max(means), rel=1e-4)
     code, out, _ = go("more.extxyz", 3, "--known", "p.ednn", "-o", "b.csv")
     assert "3 unlike the others and those of the fit of p.ednn" in out
+    assert "mean novelty of its atoms (1: as" in out and "--known with the files" in out
 
 
 def test_structures_alike_are_not_chosen_twice_with_a_potential(go, pool):
@@ -118,6 +119,29 @@ def test_structures_alike_are_not_chosen_twice_with_a_potential(go, pool):
     result = json.loads(go("twice.extxyz", 4, "--known", "p.ednn", "-o", "a.csv", "--json")[1])
     assert {0, 1} & {row["index"] for row in result["chosen"]}
     assert not {0, 1} <= {row["index"] for row in result["chosen"]}
+
+
+def test_a_sensible_number_is_advised_or_none(go, pool):
+    many = [each.copy() for each in pool[1:9] for _ in range(8)]
+    rng = np.random.default_rng(0)
+    for each in many:  # eight kinds
+        each.positions += rng.normal(size=each.positions.shape) * 1e-3
+    io.write("many.extxyz", many)
+    line = "--known known.extxyz -o a.csv --force"
+    code, out, err = go("many.extxyz", 1, *line.split())
+    assert code == 0 and "--known MODEL.ednn" in out and "in standard deviations of" in out
+    result = json.loads(go("many.extxyz", 1, *line.split(), "--json")[1])
+    advised = 1 + result["more"]
+    assert 1 < advised <= len(many) / 2
+    words = f"With {advised} structures, none would be more than half as far"
+    assert words in " ".join(err.split())
+    first = result["chosen"][0]["distance"]
+    for number, is_enough in ((advised, True), (advised - 1, False)):
+        result = json.loads(go("many.extxyz", number, *line.split(), "--json")[1])
+        assert (result["left"] <= 0.5 * first) == is_enough and (result["more"] == 0) == is_enough
+    # All but one of a pool are hardly a choice.
+    err = go("pool.extxyz", 7, *line.split())[2]
+    assert "half as far" not in err
 
 
 def test_a_pool_that_is_known_is_named(go):
