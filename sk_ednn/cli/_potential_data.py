@@ -163,11 +163,13 @@ def note_near(taken, places, key) -> None:
     pairs, compared = near_duplicates(taken["test"], taken["train"])
     if not pairs:
         return
-    instead = "with --group" if key is None else f"by another --group than {key}"
+    group = "to --group" if key is None else f"to --group instead of {key}"
     named = "; ".join(f"{places['test'][k]} and {places['train'][j]}" for k, j in pairs[:_PAIRS])
     more = "; ..." if len(pairs) > _PAIRS else ""
     note(
         f"{len(pairs)} of {compared} structures held out are within {NEAR} Å of one to learn from, "
-        f"so the errors of 'test' may be too small for new ones; hold related ones out {instead}. "
+        "so the errors of 'test' may be too small for new ones. To hold related ones out together, "
+        "give them the same value in an entry of info or in a column of the table of energies, and "
+        f"pass its name {group}. "
         f"Such pairs: {named}{more}"
     )

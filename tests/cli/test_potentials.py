@@ -272,17 +272,22 @@ def test_near_duplicates_of_structures_held_out_are_noted(go, files):
         moved.positions += np.random.default_rng(0).normal(size=(4, 3)) * 0.01
         moved.info["parent"] = each.info["parent"] = f"{each.positions[0, 0]:.6f}"
         atoms.append(with_labels(moved))
+    for k, each in enumerate(atoms):  # separates them
+        each.info["number"] = f"n{k}"
     io.write(files / "pairs.extxyz", atoms)
     held = np.random.default_rng(0).permutation(20)[:4]
     expected = sum((k + 10) % 20 not in held for k in held)
     said = go("fit pairs.extxyz --epochs 1 --cutoff 4 --force -o p.ednn").stderr
     assert f"note: {expected} of 4 structures held out are within 0.1 Å of one to learn" in said
-    assert "with --group" in said
+    assert "the same value in an entry of info or in a column of the table" in said
+    assert "pass its name to --group. Such pairs" in said
     places = [place for _, place in read_with_places("pairs.extxyz")]
     pairs = [f"{places[k]} and {places[(k + 10) % 20]}" for k in np.sort(held)
              if (k + 10) % 20 not in held]  # fmt: skip
     named = "; ".join(pairs[:3]) + ("; ..." if len(pairs) > 3 else "")
     assert f" Such pairs: {named}\n" in said and len(pairs) == expected
+    other = go("fit pairs.extxyz --epochs 1 --cutoff 4 --force -o p.ednn --group number")
+    assert "pass its name to --group instead of number. Such pairs" in other.stderr
     line = "fit pairs.extxyz --epochs 1 --cutoff 4 --force -o p.ednn --group parent"
     assert "within 0.1" not in go(line).stderr
     assert "within 0.1" not in go("fit train.extxyz --epochs 1 --cutoff 4 --force -o p.ednn").stderr
