@@ -405,6 +405,15 @@ class Confidence:
             "novelty above 1. Potentials need no file."
         ),
     ] = None
+    sort: Annotated[
+        str | None,
+        typer.Option(
+            help="Those to trust least first: by interval, of structures per atom, or by novelty, "
+            "of structures the mean over their atoms. For printed totals and .csv. Default: the "
+            "order of the data.",
+            autocompletion=lambda: ["interval", "novelty"],
+        ),
+    ] = None
 
 
 @dataclass

@@ -19,6 +19,7 @@ from ._confidence import within
 from ._files import check_array_file, check_readable, write_arrays
 from ._inputs import load_model, read_fields_for, say
 from ._inspect import printable
+from ._order import KEYS, least_trusted_first
 from ._paths import check_paths
 from ._picture_names import are_pictures
 from ._predicted_structures import (
@@ -61,6 +62,8 @@ class Predicted(NamedTuple):
         Sizes, deviations and novelty of structures.
     basis : str
         On what the intervals rest, or why there are none.
+    order : ndarray of shape (n_samples,) or None
+        Indices in the order of ``--sort``; None for that of the data.
     """
 
     y: np.ndarray
@@ -72,6 +75,7 @@ class Predicted(NamedTuple):
     confidence: Mapping[str, np.ndarray] = MappingProxyType({})
     structures: PredictedStructures | None = None
     basis: str = ""
+    order: np.ndarray | None = None
 
     def columns(self) -> dict[str, np.ndarray]:
         """Return what is known of each structure besides the energy."""
@@ -131,9 +135,12 @@ def run(ctx: typer.Context, options) -> Predicted:
     confidence, basis = _confidence(options, estimator, X, y, structures)
     arrays |= confidence
     kind = "picture" if are_pictures(options.fields) else "structure"
+    order = None
+    if options.sort is not None:
+        order = least_trusted_first(options.sort, confidence, structures)
     predicted = Predicted(
         y, options.fields, _unit(options), options.output, places, kind, confidence, structures,
-        basis,
+        basis, order,
     )  # fmt: skip
     if options.output is not None and options.output.suffix == ".csv":
         _write_table(options.output, predicted)
@@ -201,7 +208,9 @@ def show(predicted) -> None:
     unit = f" {printable(predicted.unit)}" if predicted.unit else ""
     widths, novelty = (predicted.confidence.get(name) for name in ("half_width", "novelty"))
     largest = np.abs(_rows(predicted.y)).max(axis=0)
-    for index, values in enumerate(_rows(predicted.y)):
+    rows = _rows(predicted.y)
+    for index in range(len(rows)) if predicted.order is None else predicted.order:
+        values = rows[index]
         wide = [None] * len(values) if widths is None else _rows(widths)[index]
         shown = map(digits_of, values, wide, largest)
         numbers = "  ".join(f"{value}{unit}" for value in shown)
@@ -249,6 +258,14 @@ def _check(options) -> None:
         raise ValueError(f"--output must end in {', '.join(endings)}, got {output}.")
     if options.contributions and (output is None or output.suffix != ".npz"):
         raise ValueError("--contributions needs --output with a name that ends in .npz.")
+    if options.sort is not None:
+        if options.sort not in KEYS:
+            raise ValueError(f"--sort must be {' or '.join(KEYS)}, got {options.sort!r}.")
+        if options.as_json or (output is not None and output.suffix != ".csv"):
+            raise ValueError(
+                "--sort is for printed totals and .csv: leave it out, or --json and --output of "
+                "other names."
+            )
     given = [name for name in ("interval", "novelty") if getattr(options, name) is not None]
     if given and output is not None and output.suffix not in _WITH_CONFIDENCE:
         raise ValueError(
@@ -432,7 +449,8 @@ def _write_table(path, predicted) -> None:
         places = predicted.places
         column = [] if places is None else [predicted.kind]
         table.writerow(["index", *column, *(f"{name}{unit}" for name in names), *more])
-        for index, row in enumerate(rows.tolist()):
+        for index in range(len(rows)) if predicted.order is None else predicted.order.tolist():
+            row = rows[index].tolist()
             place = [] if places is None else [places[index]]
             numbers = [repr(values[index]) for values in known]
             numbers += [f"{value:.6g}" for values in extra for value in values[index]]

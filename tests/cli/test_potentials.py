@@ -1046,6 +1046,29 @@ def test_it_is_said_which_intervals_are_wider_since_all_cells_held_out_were_thin
         assert "doubled" not in go(f"{command} sure.ednn test.extxyz{rest}").stdout
 
 
+@pytest.mark.parametrize("by", ["interval", "novelty"])
+def test_predictions_are_sorted_by_trust(go, files, calibrated, by):
+    atoms = io.read(files / "test.extxyz", ":")
+    columns = {"interval": "half_width_per_atom", "novelty": "mean_novelty"}
+    known = json.loads(go("predict sure.ednn test.extxyz --json").stdout)[columns[by]]
+    order = sorted(range(len(atoms)), key=lambda k: -round(known[k], 9))
+    assert order != sorted(order)
+    shown = go(f"predict sure.ednn test.extxyz --sort {by} -q").stdout.splitlines()
+    places = [place for _, place in read_with_places("test.extxyz")]
+    for line, k in zip(shown, order, strict=False):
+        assert line.startswith(f"{places[k]}  ")
+    go(f"predict sure.ednn test.extxyz --sort {by} -o sorted.csv")
+    go("predict sure.ednn test.extxyz -o plain.csv")
+    rows, plain = (
+        list(csv.DictReader((files / name).read_text(encoding="utf-8").splitlines()))
+        for name in ("sorted.csv", "plain.csv")
+    )
+    assert rows == [plain[k] for k in order]
+    for more, words in {"--json": "leave it out", "-o a.npz": "leave it out"}.items():
+        assert words in go(f"predict sure.ednn test.extxyz --sort {by} {more}", 1).stderr
+    assert "must be interval or novelty" in go("predict sure.ednn test.extxyz --sort x", 1).stderr
+
+
 def test_intervals_of_large_cells_are_announced_by_fit_and_explained_by_predict(
     go, files, calibrated
 ):

@@ -198,9 +198,7 @@ def test_predict_has_intervals_from_the_model_file_alone(tmp_path, monkeypatch, 
     assert main([*command, "--json", "--interval", str(run / "predictions.csv")]) == 0
     by_table = json.loads(capsys.readouterr().out)
     np.testing.assert_allclose(by_table["half_width"], half)
-    words = (
-        "intervals of 90 %: from the errors of 12 fields held out of the training; they are scaled"
-    )
+    words = "intervals of 90 %: from the errors of 12 fields held out of the training; they grow"
     assert words in result["interval"]
     assert main(command) == 0
     *lines, last = capsys.readouterr().out.splitlines()
