@@ -114,8 +114,8 @@ def why_wider(held_out, found) -> str | None:
         _times(wider, "in cells wider than those held out"),
         _times(
             larger,
-            "of which too few half as large or larger were held out, so that agreement of the "
-            "networks narrows nothing",
+            "more than twice as large as all but a few held out, where agreement of the networks "
+            "narrows nothing",
         ),
         _times(
             here / np.where(usual > 0, wider * larger * usual, here),
