@@ -12,6 +12,7 @@ from .._utils.wording import plain
 from .._utils.writing import replacing
 from ._channels import channels_in_words, drawn_pixels
 from ._marks import draw_rings, ring_positions
+from ._peaks import haze
 
 # Largest length of an overlay along its longer side.
 _LARGEST_OVERLAY = 4096
@@ -20,6 +21,7 @@ _FULL = 0.995
 _COLOURS = np.array([[255, 225, 60], [255, 120, 0], [215, 0, 60]], dtype=np.float64)
 _QUALITY = 80  # of the compression of previews
 _LEAST_FONT = 12  # height of the letters of a legend, in pixels
+_HAZE = 0.05  # share of a total from which haze is named
 _GAPS = 40  # widths of the gap between a picture and its overlay, in one of the picture
 
 
@@ -139,7 +141,8 @@ def drawn_overlay(
         channels = channels_in_words(picture) if beside else ""
         image, factor = _with_legend(
             image, values, high, square, float(np.median(grey)), 1 + beside, full is not None,
-            _legend_of(title, n_rings, channels, beside), longest,
+            _legend_of(title, n_rings, channels, beside, haze(contributions), values.sum()),
+            longest,
         )  # fmt: skip
     return image, step / factor
 
@@ -195,7 +198,7 @@ def _coloured(ground, level) -> np.ndarray:
     return mixed.round().clip(0, 255).astype(np.uint8)
 
 
-def _legend_of(title, n_rings, channels, beside) -> tuple[list[str], list[str]]:
+def _legend_of(title, n_rings, channels, beside, faint, total) -> tuple[list[str], list[str]]:
     """Return lines above and below the scale of the colours."""
     # The font that comes with Pillow has letters of ASCII alone.
     plain_title = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode()
@@ -204,6 +207,8 @@ def _legend_of(title, n_rings, channels, beside) -> tuple[list[str], list[str]]:
         where = "rings on the left" if beside else "rings"
         n_peaks = f"{n_rings:,} peak{'' if n_rings == 1 else 's'} of the map"
         below.append(f"{where}: {n_peaks}; objects that touch may share one")
+    if faint > _HAZE * total > 0:
+        below.append(f"{faint:.3g} of {total:.4g} are haze: faint parts far from all objects")
     return [plain_title] if plain_title else [], below
 
 

@@ -28,7 +28,8 @@ from sk_ednn.files import describe, load, save  # noqa: E402
 from sk_ednn.images import as_picture, peaks, read_dots, read_pictures  # noqa: E402
 from sk_ednn.images._excel import number_format, write_sheet  # noqa: E402
 from sk_ednn.images._output import write_map, write_peaks  # noqa: E402
-from sk_ednn.images._overlay import full_colour, overlay_png  # noqa: E402
+from sk_ednn.images._overlay import _legend_of, full_colour, overlay_png  # noqa: E402
+from sk_ednn.images._peaks import haze  # noqa: E402
 from sk_ednn.runs import RunFolder  # noqa: E402
 
 RNG = np.random.default_rng(0)
@@ -45,6 +46,28 @@ def test_peaks_are_where_objects_are_and_share_the_total():
     np.testing.assert_allclose(shares, [1, 2, 3], rtol=1e-3)
     assert shares.sum() == pytest.approx(contributions.sum())
     assert len(peaks(np.zeros((4, 4)), (4, 4))[1]) == 0
+
+
+@pytest.mark.parametrize("faint", [1e-4, 2e-3, 5e-3])
+def test_faint_haze_is_counted_but_moves_no_peak(faint):
+    """All tiles belong to a share; those far away are no part of its object."""
+    objects, centres = np.zeros((60, 60)), [(8, 9), (30, 44)]
+    blob = [[0.05, 0.1, 0.05], [0.1, 0.4, 0.1], [0.05, 0.1, 0.05]]
+    for i, j in centres:
+        objects[i - 1 : i + 2, j - 1 : j + 2] = blob
+    positions, shares = peaks(objects + faint, (4, 4))
+    np.testing.assert_allclose(positions, np.array(centres) * 4 + 1.5, atol=0.1)
+    assert shares.sum() == pytest.approx((objects + faint).sum())
+    assert haze(objects) == 0
+    assert 0.9 * faint * 3600 < haze(objects + faint) < faint * 3600
+
+
+def test_legends_name_haze_that_matters():
+    def lines(faint):
+        return _legend_of("x", 3, "", False, faint, 50.0)[1]
+
+    assert any("8.1 of 50 are haze" in line for line in lines(8.1))
+    assert not any("haze" in line for line in lines(1.0))
 
 
 def test_maps_are_tiff_with_the_size_of_their_tiles(tmp_path):
