@@ -111,7 +111,11 @@ def test_no_text_of_a_run_acts_in_the_browser(visit, place):
     one.open("/runs")
     page.wait_for_selector("td:has-text('onerror=alert(11)')")
     one.open(f"/runs/{ID}")
-    page.click("text=Settings left as they are")
+    folded = ".q-expansion-item--collapsed > .q-expansion-item__container > .q-item:visible"
+    page.wait_for_selector(folded)
+    while page.query_selector(folded) is not None:
+        page.click(folded)
+        page.wait_for_timeout(500)
     page.wait_for_selector("text=onerror=alert(14)")
     page.wait_for_selector("pre:has-text('alert(28)')")
     page.wait_for_selector(".chart canvas")
