@@ -8,12 +8,17 @@ from .._utils.wording import plain
 
 # Flagged pictures that are named, and pictures in all where fewer are flagged.
 _MOST_FLAGGED, _NAMED = 5, 3
+# An interval stands out if it is so many times as wide, relative to the total, as their median.
+_STANDS_OUT = 1.5
 # Models that are averaged differ, if by so much of the width of the interval.
 _DIFFER = 0.5
 
 
 def recount_first(rows) -> str:
     """Return which pictures to count by hand first, and why: the flagged ones, then the least sure.
+
+    Of those that are not flagged only pictures are named that stand out: whose averaged models
+    differ, or whose interval is much wider, relative to the total, than that of most.
 
     Parameters
     ----------
@@ -23,23 +28,26 @@ def recount_first(rows) -> str:
     Returns
     -------
     str
-        Empty if there is no reason to prefer any: without flags and intervals, or for a single
-        picture without a flag.
+        Empty if there is no reason to prefer any: without flags and intervals, for a single picture
+        without a flag, or for pictures that are all alike.
 
     Examples
     --------
     >>> from sk_ednn.cli._count_recount import recount_first
     >>> row = {"total": 20.0, "low": 16.4, "high": 23.6, "spread": 0.5, "flag": "", "novelty": 0.4}
     >>> full = {**row, "name": "a.png", "total": 123.0, "low": 115.0, "high": 131.0}
-    >>> rows = [{**row, "name": "b.png"}, {**full, "flag": "range", "beyond": "more"}]
+    >>> rows = [{**row, "name": "b.png"}, {**full, "flag": "range", "beyond": "more"}, full]
     >>> recount_first(rows)
     'recount first: a.png (fuller than all pictures of the fit), b.png (interval ± 18 %)'
-    >>> recount_first(rows[:1])
-    ''
+    >>> recount_first(rows[:1]), recount_first(rows[2:] * 5)
+    ('', '')
     """
     flagged = sorted((row for row in rows if row["flag"]), key=_doubt)
     others = sorted((row for row in rows if not row["flag"]), key=_doubt)
-    others = [row for row in others if np.isfinite(_doubt(row)[-1])] if len(rows) > 1 else []
+    widths = [width for row in rows if np.isfinite(width := relative_width(row))]
+    wide = _STANDS_OUT * float(np.median(widths)) if widths else np.inf
+    others = [row for row in others if relative_width(row) >= wide or _differ(row)]
+    others = others if len(rows) > 1 else []
     kept = flagged[:_MOST_FLAGGED]
     kept += others[: max(0, _NAMED - len(kept))]
     if not kept:
