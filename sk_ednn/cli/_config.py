@@ -128,7 +128,8 @@ def arguments(ctx: typer.Context, without=(), values=MappingProxyType({})) -> li
         if value is None or not given or param.name in without:
             continue
         if param.param_type_name == "argument":
-            words.append(str(value))
+            several = isinstance(value, (list, tuple))
+            words += [str(each) for each in value] if several else [str(value)]
         elif isinstance(value, bool):
             options += [f"--{key}"] if value else param.secondary_opts[:1]
         else:

@@ -26,6 +26,12 @@ Pictures = Annotated[
         help="Folder, pattern such as 'day*/*.png', or file: PNG, JPEG, TIFF, OME-Zarr or .npz."
     ),
 ]
+SeveralPictures = Annotated[
+    list[str],
+    typer.Argument(
+        help="Folders, patterns such as 'day*/*.png', or files: PNG, JPEG, TIFF, OME-Zarr or .npz."
+    ),
+]
 Model = Annotated[Path, typer.Argument(help="Model file written by `sk-ednn count fit`.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Quiet = Annotated[
@@ -155,7 +161,7 @@ def fit(
 def predict(
     ctx: typer.Context,
     model: Model,
-    pictures: Pictures,
+    pictures: SeveralPictures,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -167,7 +173,8 @@ def predict(
     maps: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for maps (.tif), overlays (.png) and peaks (.csv); maps of slides are "
+            help="Folder for maps (.tif), overlays (.png) and peaks (.csv). Slides that are read "
+            "in parts (tiled TIFF of more than 64 MiB of pixels, and OME-Zarr) have only maps, "
             ".ome.zarr."
         ),
     ] = None,
@@ -186,8 +193,9 @@ def predict(
 ):
     """Count in pictures of any size."""
     from . import _count_predict, _count_words
-    from ._count_inputs import require_folder
+    from ._count_inputs import one_or_several, require_folder
 
+    ctx.params["pictures"] = one_or_several(pictures)
     with one_line_errors(), recorded(ctx, "count-predict") as options:
         if maps is not None:
             require_folder(maps)
@@ -202,10 +210,14 @@ def predict(
 def report(
     ctx: typer.Context,
     model: Model,
-    pictures: Pictures,
-    totals: Annotated[
-        str | None, typer.Argument(help="CSV or Excel table with the totals, if they are known.")
-    ] = None,
+    pictures: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PICTURES... [TOTALS]",
+            help="Folders, patterns or files with pictures, and last a CSV or Excel table with the "
+            "totals, if they are known.",
+        ),
+    ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="File for the report, .html.")
     ] = Path("report.html"),
@@ -219,7 +231,9 @@ def report(
 ):
     """Write a report with counts, errors and maps."""
     from . import _count_report
+    from ._count_inputs import pictures_and_table
 
     with one_line_errors():
+        ctx.params["pictures"], ctx.params["totals"] = pictures_and_table(pictures)
         _count_report.run(SimpleNamespace(**ctx.params))
     typer.echo(f"report written to {output}")

@@ -12,9 +12,11 @@ import typer
 
 from .._utils.wording import plain, with_article
 from ._files import check_readable
+from ._picture_names import are_pictures
 
 # Dots that may be missing or too many, as a number or a share of the total in the table.
 _DOTS_OFF, _SHARE_OFF = 2, 0.15
+_OTHER_PICTURES = (".npy", ".npz", ".zarr", ".zarr/")
 _SHOWN = 3  # pictures that a warning names
 
 
@@ -40,10 +42,45 @@ def check_inputs(options) -> None:
         path = getattr(options, name, None)
         if path is not None:
             check_readable(Path(path))
-    pictures = str(options.pictures)
-    if "://" not in pictures and not set(pictures) & set("*?[") and "::" not in pictures:
-        if not Path(pictures).is_dir():
-            check_readable(Path(pictures))
+    several = isinstance(options.pictures, (list, tuple))
+    for pictures in map(str, options.pictures if several else [options.pictures]):
+        if "://" not in pictures and not set(pictures) & set("*?[") and "::" not in pictures:
+            if not Path(pictures).is_dir():
+                check_readable(Path(pictures))
+
+
+def one_or_several(pictures) -> str | list[str]:
+    """Return the only name of a list, or the list: `read_pictures` sorts a folder, and no list.
+
+    Examples
+    --------
+    >>> from sk_ednn.cli._count_inputs import one_or_several
+    >>> one_or_several(["photos"]), one_or_several(["a.tif", "b.tif"])
+    ('photos', ['a.tif', 'b.tif'])
+    """
+    return pictures[0] if len(pictures) == 1 else list(pictures)
+
+
+def pictures_and_table(names) -> tuple[str | list[str], str | None]:
+    """Return pictures, and the table of totals that may follow them.
+
+    Parameters
+    ----------
+    names : list of str
+        The last of several is a table, unless it is a picture, or a folder or pattern of pictures.
+
+    Examples
+    --------
+    >>> from sk_ednn.cli._count_inputs import pictures_and_table
+    >>> pictures_and_table(["a.tif", "b.tif"]), pictures_and_table(["a.tif", "b.tif", "t.csv"])
+    ((['a.tif', 'b.tif'], None), (['a.tif', 'b.tif'], 't.csv'))
+    >>> pictures_and_table(["photos", "t.csv"]), pictures_and_table(["photos"])
+    (('photos', 't.csv'), ('photos', None))
+    """
+    *others, last = names
+    if not others or are_pictures(last) or last.lower().endswith(_OTHER_PICTURES):
+        return one_or_several(names), None
+    return one_or_several(others), last
 
 
 def load_counter(path, max_bytes=None):

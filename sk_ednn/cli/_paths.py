@@ -6,6 +6,7 @@ import glob
 import os
 import sys
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
@@ -77,7 +78,7 @@ def check_paths(options) -> None:
 
 
 def check_pictures(options, pictures) -> None:
-    """Raise if a command would overwrite one of its pictures, or write maps among them.
+    """Raise if a picture is named twice, or would be overwritten, or have maps beside it.
 
     Parameters
     ----------
@@ -89,6 +90,11 @@ def check_pictures(options, pictures) -> None:
     ------
     ValueError
     """
+    twice = [name for name, n in Counter(each.name for each in pictures).items() if n > 1]
+    if twice:
+        raise ValueError(
+            f"{twice[0]} is among the pictures twice. Name it once, or rename one of the two."
+        )
     files = {Path(picture.path) for picture in pictures if picture.path is not None}
     written = {**WRITTEN, "maps": "--maps"}
     for name, option in written.items():
