@@ -255,7 +255,7 @@ def note_on_differences(name, spread, predicted, n) -> str:
     )
 
 
-def note_on_trend(name, few, many, n) -> str:
+def note_on_trend(name, few, many, n, size="") -> str:
     """Return a sentence on errors that depend on the total.
 
     Parameters
@@ -265,6 +265,8 @@ def note_on_trend(name, few, many, n) -> str:
         Mean errors of the half of the pictures not seen with the smaller totals, and of the other.
     n : int
         Number of these pictures.
+    size : str, default=""
+        Size of these pictures, where others are far larger.
 
     Examples
     --------
@@ -272,11 +274,19 @@ def note_on_trend(name, few, many, n) -> str:
     >>> print(note_on_trend("grains", 1.58, -1.52, 10))
     pictures with few grains come out 1.6 too high, those with many 1.5 too low (means of halves of
     10 pictures not seen): differences between pictures are off by that
+    >>> print(note_on_trend("grains", 1.58, -1.52, 10, "320 × 400"))
+    per picture of the size of those of the fit (320 × 400), pictures with few grains come out 1.6
+    too high, those with many 1.5 too low (means of halves of 10 pictures not seen): larger pictures
+    are off by that for each part of this size
     """
     parts = [f"{plain(abs(each), 2)} too {'high' if each > 0 else 'low'}" for each in (few, many)]
+    before, after = "", "differences between pictures are off by that"
+    if size:
+        before = f"per picture of the size of those of the fit ({size}), "
+        after = "larger pictures are off by that for each part of this size"
     return (
-        f"pictures with few {name} come out {parts[0]}, those with many {parts[1]} (means of "
-        f"halves of {pictures_not_seen(n)}): differences between pictures are off by that"
+        f"{before}pictures with few {name} come out {parts[0]}, those with many {parts[1]} (means "
+        f"of halves of {pictures_not_seen(n)}): {after}"
     )
 
 

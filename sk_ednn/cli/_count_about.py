@@ -6,7 +6,7 @@ from .._utils.wording import rough_interval, share_of_totals
 
 
 def about_counts(
-    columns, verdict, notes, held_back, confidence, recount=""
+    columns, verdict, notes, held_back, confidence, recount="", how=""
 ) -> list[tuple[str, str]]:
     """Return how good a model is, and the meaning of the columns of its table of counts.
 
@@ -24,6 +24,8 @@ def about_counts(
         Of the intervals.
     recount : str, default=""
         Which pictures to count by hand first, see `recount_first`.
+    how : str, default=""
+        How the pictures were counted, see `how_counted`.
 
     Examples
     --------
@@ -55,6 +57,7 @@ def about_counts(
                 "and high show. Where it is half their distance or more, check the count by hand",
             ),
         ]
+    rows += [("how this was counted", how)] if how else []
     return [
         *rows,
         ("novelty", "how far the picture is from those of the fit; from 1 on it is flagged"),

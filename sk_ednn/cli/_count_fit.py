@@ -18,6 +18,7 @@ from ._count_inputs import (
     totals_line,
     with_labels,
 )
+from ._count_of_fit import pictures_of_fit
 from ._count_verdict import trend_of, verdict_of
 from ._errors import Interrupts
 from ._inputs import require_model_name
@@ -104,6 +105,7 @@ def fit(ctx: typer.Context, options) -> dict[str, Any]:
         "boxes": len(boxes),
         "error": result["error"],
         "verdict": result["verdict"],
+        "of_fit": pictures_of_fit(pictures, groups, model.held_back_["index"].tolist()),
     }
     if kept is not None:
         result["interrupted"] = about["interrupted"] = kept

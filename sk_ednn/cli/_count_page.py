@@ -11,6 +11,15 @@ import numpy as np
 
 from .._utils.wording import plain, rounded, share_of_totals
 from .._utils.writing import replacing
+from ._count_of_fit import (
+    are_of_fit,
+    how_counted,
+    how_to_recount,
+    note_on_larger,
+    note_on_seen,
+    size_of_fit,
+    times_larger,
+)
 from ._count_verdict import notes_of_model, verdict_of_model
 from ._count_words import with_interval
 
@@ -87,7 +96,12 @@ def write_page(path, counted, map_of, file_of=None) -> None:
     from ..images._geometry import Geometry
 
     focus = Geometry(*counted.model.geometry_).focus
-    notes = notes_of_model(counted.model, counted.columns)
+    larger = times_larger(counted.pictures, counted.about)
+    size = size_of_fit(counted.about) if larger else ""
+    notes = notes_of_model(counted.model, counted.columns, size)
+    if larger and len(counted.model.interval_.errors):
+        notes.append(note_on_larger(larger, counted.about))
+    notes += [parts] if (parts := how_to_recount(larger, counted.about)) else []
     quality = _quality(counted.about, counted.model, notes, focus)
     content = _page(counted, _figures(counted, map_of, file_of, focus), quality)
     with replacing(path, "w", encoding="utf-8") as file:
@@ -153,29 +167,46 @@ def _quality(about, model, notes, focus) -> str:
 
 
 def _page(counted, figures, quality) -> str:
-    rows, columns, true, totals = counted.rows, counted.columns, counted.true, counted.totals
+    rows, columns, true = counted.rows, counted.columns, counted.true
     parts = [f"<h1>Counts by {html.escape(counted.name)}</h1>", quality]
-    if true is not None:
-        error = np.abs(totals - true).mean(axis=0)
-        bias = (totals - true).mean(axis=0)
-        inside = [
-            bool(((np.ravel(row.low) <= of_picture) & (of_picture <= np.ravel(row.high))).all())
-            for row, of_picture in zip(rows, true, strict=True)
-        ]
-        parts.append(
-            f"<p>{len(rows)} pictures: mean absolute error {_numbers(error, 3)} of "
-            f"{_numbers(true.mean(axis=0))}, bias {_numbers(bias, 3)}; "
-            f"{100 * np.mean(inside):.0f} % of the totals are in their intervals.</p>"
-        )
+    parts += [] if true is None else _errors(counted)
     unlike = sum(row.flag == "unlike" for row in rows)
     if unlike:
         parts.append(f"<p class=flag>{unlike} pictures are unlike the training pictures.</p>")
     parts += ["<h2>Maps</h2>", *figures] if figures else []
     parts += ["<h2>Counts</h2>", _table(rows, columns, true)]
+    how = how_counted(counted.model, counted.about, columns)
+    parts += ["<h2>How this was counted</h2>", f"<p>{html.escape(how)}.</p>"]
     body = "\n".join(parts)
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>Counts</title><style>{_STYLE}"
         f"</style><body>{body}</body></html>\n"
+    )
+
+
+def _errors(counted) -> list[str]:
+    """Return the errors where totals are known; those of pictures of the fit apart from others."""
+    seen = np.array(are_of_fit(counted.pictures, counted.about), dtype=bool)
+    note = note_on_seen(int(seen.sum()), len(seen))
+    parts = [f"<p class=flag>{html.escape(note[0].upper() + note[1:])}.</p>"] if note else []
+    if not note:
+        return [_errors_of(counted, ~seen, "pictures")]
+    if not seen.all():
+        parts.append(_errors_of(counted, ~seen, "pictures that are not of the fit"))
+    return [*parts, _errors_of(counted, seen, "pictures of the fit")]
+
+
+def _errors_of(counted, which, what) -> str:
+    true, off = counted.true[which], (counted.totals - counted.true)[which]
+    inside = [
+        bool(((np.ravel(row.low) <= of_picture) & (of_picture <= np.ravel(row.high))).all())
+        for row, of_picture, wanted in zip(counted.rows, counted.true, which, strict=True)
+        if wanted
+    ]
+    return (
+        f"<p>{len(true)} {what}: mean absolute error {_numbers(np.abs(off).mean(axis=0), 3)} of "
+        f"{_numbers(true.mean(axis=0))}, bias {_numbers(off.mean(axis=0), 3)}; "
+        f"{100 * np.mean(inside):.0f} % of the totals are in their intervals.</p>"
     )
 
 

@@ -20,6 +20,13 @@ from ._count_inputs import (
     sayer,
 )
 from ._count_maps import Maps
+from ._count_of_fit import (
+    how_counted,
+    how_to_recount,
+    note_on_larger,
+    size_of_fit,
+    times_larger,
+)
 from ._count_page import Counted, write_page
 from ._count_recount import recount_first
 from ._count_verdict import notes_of_model, verdict_of_model
@@ -63,7 +70,9 @@ def predict(ctx: typer.Context, options) -> dict[str, Any]:
     say(described(pictures))
     columns, about_model = names_of_totals(options.model, model), about_of(options.model)
     verdict = verdict_of_model(about_model, model)
-    notes = notes_of_model(model, columns)
+    larger = times_larger(pictures, about_model)
+    notes = notes_of_model(model, columns, size_of_fit(about_model) if larger else "")
+    notes += [note_on_larger(larger, about_model)] if larger and len(model.interval_.errors) else []
     held_back, confidence = len(model.interval_.errors), float(model.confidence)
     maps = None if options.maps is None else Maps(options.maps, pictures, columns, model)
     if maps is not None:
@@ -75,8 +84,10 @@ def predict(ctx: typer.Context, options) -> dict[str, Any]:
     )  # fmt: skip
     if maps is not None:
         maps.draw_again()
-    recount = recount_first(rows)
-    about = about_counts(columns, verdict, notes, held_back, confidence, recount)
+    recount, parts = recount_first(rows), how_to_recount(larger, about_model)
+    how = how_counted(model, about_model, columns)
+    told = [*notes, parts] if parts else notes
+    about = about_counts(columns, verdict, told, held_back, confidence, recount, how)
     if options.output is not None:
         write_counts(options.output, rows, columns, about)
     if options.recorder is not None:
@@ -89,6 +100,8 @@ def predict(ctx: typer.Context, options) -> dict[str, Any]:
         "verdict": verdict,
         "notes": notes,
         "recount": recount,
+        "recount_parts": parts,
+        "how_counted": how,
         "confidence": confidence,
         "output": None if options.output is None else str(options.output),
         "maps": None if options.maps is None else str(options.maps),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import typer
+
 from ._count_inputs import (
     about_of,
     check_inputs,
@@ -12,6 +14,7 @@ from ._count_inputs import (
     names_of_totals,
     sayer,
 )
+from ._count_of_fit import are_of_fit, note_on_seen
 from ._count_page import Counted, write_page
 from ._count_words import counted
 from ._paths import check_paths, check_pictures, may_replace
@@ -59,5 +62,9 @@ def run(options) -> None:
         return of_picture if of_picture.ndim >= picture.ndim else of_picture[..., None]
 
     about = about_of(options.model)
+    if true is not None:
+        note = note_on_seen(sum(are_of_fit(pictures, about)), len(pictures))
+        if note:
+            typer.echo(note)
     done = Counted(model, options.model.name, about, columns, pictures, rows, true)
     write_page(options.output, done, map_of)

@@ -99,7 +99,7 @@ def is_poor(column) -> bool:
     return column["error"] > POOR * column["error_of_mean"]
 
 
-def notes_of_model(model, columns) -> list[str]:
+def notes_of_model(model, columns, size="") -> list[str]:
     """Return which totals differ too little, as the fit of a model says.
 
     Parameters
@@ -107,6 +107,8 @@ def notes_of_model(model, columns) -> list[str]:
     model : CountRegressor
     columns : sequence of str
         Names of the totals.
+    size : str, default=""
+        Size of the pictures of the fit, where those that are counted are far larger.
     """
     true, predicted = (
         np.reshape(model.held_back_[key], (-1, len(columns))) for key in ("true", "predicted")
@@ -117,11 +119,11 @@ def notes_of_model(model, columns) -> list[str]:
     for name, of_true, of_predicted in zip(columns, true.T, predicted.T, strict=True):
         spreads = float(of_true.std()), float(of_predicted.std())
         trend = trend_of(of_true, of_predicted)
-        notes.append(note_on_totals(" ".join(name.split()), *spreads, trend, len(true)))
+        notes.append(note_on_totals(" ".join(name.split()), *spreads, trend, len(true), size))
     return [note for note in notes if note]
 
 
-def note_on_totals(name, spread, spread_predicted, trend, n) -> str:
+def note_on_totals(name, spread, spread_predicted, trend, n, size="") -> str:
     """Return a sentence where differences come out too small, or errors depend on the total.
 
     Parameters
@@ -132,9 +134,11 @@ def note_on_totals(name, spread, spread_predicted, trend, n) -> str:
         Of `trend_of`.
     n : int
         Pictures that were held back.
+    size : str, default=""
+        See `note_on_trend`.
     """
     note = note_on_differences(name, spread, spread_predicted, n)
-    return note or (note_on_trend(name, trend[0], trend[1], n) if trend else "")
+    return note or (note_on_trend(name, trend[0], trend[1], n, size) if trend else "")
 
 
 def trend_of(true, predicted) -> list[float] | None:

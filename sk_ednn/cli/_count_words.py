@@ -149,6 +149,8 @@ def show_predict(result) -> None:
         typer.echo(f"{len(rows)} picture(s) counted; none is flagged")
     if result.get("recount"):
         typer.echo(result["recount"])
+    if result.get("recount_parts"):
+        typer.echo(result["recount_parts"])
     n = result["held_back"]
     if n:
         rough = rough_interval(n)

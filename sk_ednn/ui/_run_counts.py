@@ -132,8 +132,8 @@ def recount_of(result) -> list[str]:
     >>> recount_of({"recount": "recount first: a.png (interval ± 18 %)"}), recount_of({})
     (['Recount first: a.png (interval ± 18 %).'], [])
     """
-    words = result.get("recount")
-    return [f"{words[0].upper()}{words[1:]}."] if isinstance(words, str) and words else []
+    said = (result.get(key) for key in ("recount", "recount_parts"))
+    return [f"{words[0].upper()}{words[1:]}." for words in said if isinstance(words, str) and words]
 
 
 def longer_fit(run) -> tuple[int, list[str]] | None:

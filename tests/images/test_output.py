@@ -362,7 +362,8 @@ def test_the_report_is_one_page(dishes):
     command = ["count", "report", str(dishes / "model.ednn"), str(dishes / "photos")]
     assert main([*command, str(dishes / "counts.csv"), "-q", "-o", str(page)]) == 0
     text = page.read_text(encoding="utf-8")
-    assert "10 pictures: mean absolute error" in text
+    assert "10 pictures of the fit: mean absolute error" in text
+    assert "All 10 pictures are those of the fit" in text and "How this was counted" in text
     assert text.count("<img ") == 10 and "dish 3.png" in text
     assert "http:" not in text and "https:" not in text
     assert f"The model: {html.escape(verdict_of_fit(dishes))}." in text
@@ -481,7 +482,7 @@ def test_the_report_knows_the_column_of_the_fit(dishes, tmp_path, capsys):
         page = tmp_path / f"{name}.html"
         code = main([*command, str(tmp_path / name), "-q", "-o", str(page)])
         pages[name] = page.read_text(encoding="utf-8") if code == 0 else None
-    assert "10 pictures: mean absolute error" in pages["more.csv"]
+    assert "10 pictures of the fit: mean absolute error" in pages["more.csv"]
     assert pages["more.csv"] == pages["renamed.csv"]
     assert pages["neither.csv"] is None
     assert "'nuclei', 'area' could all be the totals" in capsys.readouterr().err
