@@ -32,15 +32,20 @@ def describe(data, unit=None) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``path``, ``bytes``, ``sha256``, and ``shapes`` if the header of a file contains them.
+        ``path`` (``paths``, too, of a list), ``bytes``, ``sha256``, and ``shapes`` if the header
+        of a file contains them.
     """
     if isinstance(data, (str, os.PathLike)):
         description = _of_files(os.fspath(data), _files_of(os.fspath(data)))
     elif isinstance(data, (list, tuple)) and data and all(
         isinstance(each, (str, os.PathLike)) for each in data
     ):  # fmt: skip
-        files = [file for each in data for file in _files_of(os.fspath(each))]
-        description = _of_files(f"{os.fspath(data[0])}, ...", files)
+        names = [os.fspath(each) for each in data]
+        of_names = [_files_of(name) for name in names]
+        # Relative and absolute names have no common folder. All of them must be there.
+        files = [Path(os.path.abspath(file)) for each in of_names for file in each]
+        described = _of_files(f"{names[0]}, ...", files if all(of_names) else [])
+        description = {**described, "paths": names}
     else:
         description = _of_object(data)
     return description if unit is None else {**description, "unit": unit}

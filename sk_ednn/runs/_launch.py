@@ -204,8 +204,11 @@ def conditions(run, new=None) -> list[str]:
         cwd = _cwd_of(run)
         data = {}
         for name, old in run.data.items():
-            path = old.get("path")
-            data[name] = {} if path is None else _data.describe(os.path.join(cwd, path))
+            path, paths = old.get("path"), old.get("paths")
+            if isinstance(paths, list):
+                data[name] = _data.describe([os.path.join(cwd, each) for each in paths])
+            else:
+                data[name] = {} if path is None else _data.describe(os.path.join(cwd, path))
         now_versions, now_machine = versions(), machine()
     else:
         data, now_versions = new.data, _dict(new.info.get("versions"))

@@ -92,6 +92,10 @@ def test_pictures_are_learned_and_counted_the_same(recorded, place):
     assert any(name.endswith(".tif") for name in first.files())
     _, again = recorded(f"count predict {model_of(place, 'count-fit')} photos --maps elsewhere")
     assert again.same, again.differences
+    _, again = recorded(
+        f"count predict {model_of(place, 'count-fit')} photos/p0.png {place / 'photos' / 'p1.png'}"
+    )
+    assert again.same, again.differences
     # A limit of time: the repetition follows the clock of the first run.
     first, again = recorded("count fit photos cells.csv --minutes 0.05")
     assert again.same, again.differences
