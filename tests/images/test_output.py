@@ -394,6 +394,8 @@ def test_what_the_fit_said_of_crowded_pictures_is_said_again(shrunk, dishes, tmp
     cells = "\n".join(str(cell) for row in about.iter_rows(values_only=True) for cell in row)
     for text in (said, page.read_text(encoding="utf-8"), cells):
         assert ("differences of fat cells come out too small" in text) is (shrunk < 1)
+    for text in (page.read_text(encoding="utf-8"), cells):  # for the methods of a paper
+        assert "fat cells were counted with sk_ednn" in text and "9 were held back" in text
     # Each column but the name is explained.
     named = cells.replace("flag: ", "flag\n").replace(", ", "\n").split("\n")
     assert {cell.value for cell in first[1][1:]} <= set(named) and about.title == "about"
