@@ -88,9 +88,9 @@ def draw_count(page, base, data, folder):
     choose(page, sorted((data / "cells").glob("dish0[0-5].png")), last=True)
     page.wait_for_selector("text=6 pictures: uploads")
     page.click("button.q-btn:enabled >> text=/^Count$/")
-    page.wait_for_selector("img[alt='maps/dish05 overlay.png']")
+    page.wait_for_selector("img[alt^='dish05: ']")
     page.wait_for_timeout(1500)
-    shoot(page, folder / "counted.png", before="Log")
+    shoot(page, folder / "counted.png", before="Files")
 
 
 def choose(page, files, last=False):
