@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +190,6 @@ def how_counted(model, about, columns) -> str:
     """
     import numpy as np
 
-    from .. import __version__
     from .._utils.wording import averaged_pixels
 
     held, n_networks = model.held_back_, len(model.estimators_)
@@ -201,7 +201,7 @@ def how_counted(model, about, columns) -> str:
     fitted += f" of {series} series" if series else ""
     boxes = about.get("boxes") if type(about.get("boxes")) is int else 0
     parts = [
-        f"{names} were counted with sk_ednn {__version__} (CountRegressor: {n_networks} "
+        f"{names} were counted with sk_ednn {sys.modules['sk_ednn'].__version__} (CountRegressor: {n_networks} "
         f"convolutional network{'s' if n_networks > 1 else ''}"
         f"{'' if model.maxima_ is None else ', averaged with a model of local maxima'}; "
         f"{averaged_pixels(model.geometry_[0])}), {fitted} with a total for each"

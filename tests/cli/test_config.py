@@ -77,6 +77,7 @@ PREDICT = {
     "density-unit": None,
     "interval": None,
     "novelty": None,
+    "sort": None,
     "jobs": 1,
     "max-bytes": 10_000_000,
     "json": True,
