@@ -201,7 +201,8 @@ def how_counted(model, about, columns) -> str:
     fitted += f" of {series} series" if series else ""
     boxes = about.get("boxes") if type(about.get("boxes")) is int else 0
     parts = [
-        f"{names} were counted with sk_ednn {sys.modules['sk_ednn'].__version__} (CountRegressor: {n_networks} "
+        f"{names} were counted with sk_ednn {sys.modules['sk_ednn'].__version__} "
+        f"(CountRegressor: {n_networks} "
         f"convolutional network{'s' if n_networks > 1 else ''}"
         f"{'' if model.maxima_ is None else ', averaged with a model of local maxima'}; "
         f"{averaged_pixels(model.geometry_[0])}), {fitted} with a total for each"
